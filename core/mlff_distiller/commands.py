@@ -1,0 +1,163 @@
+"""What the commands of ``mlffd`` do, callable from Python: sources to samplers, names to potentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mlff_distiller.configuration import load_config
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.extxyz import LabelKeys, read_any, write_extxyz
+from mlff_distiller.data.jobs import Backend
+from mlff_distiller.data.labelling import label_structures
+from mlff_distiller.data.molecules import molecules
+from mlff_distiller.data.sampling import RunReport, SamplingConfig, sample_molecules, sample_structures
+from mlff_distiller.data.schema import read_dataset, write_dataset
+from mlff_distiller.data.statistics import dataset_statistics
+from mlff_distiller.distill import DistillConfig, StudentReport, distill
+from mlff_distiller.distill.data import read_smiles
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.onnx import OnnxPotential
+from mlff_distiller.export.write import SUFFIXES, write_artifact
+from mlff_distiller.model.potential import Potential
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
+from mlff_distiller.tables import statistics_table
+from mlff_distiller.training.checkpoint import read_checkpoint
+from mlff_distiller.training.trainer import Reporter
+from mlff_distiller.units import MEV
+
+DATASET_SUFFIXES = (".h5", ".hdf5")
+SMILES_SUFFIXES = (".smi", ".smiles", ".txt")
+
+
+def sample_sources(
+    sources: Sequence[str],
+    teacher: str,
+    settings: Sequence[str],
+    output: Path,
+    seed: int,
+    n_jobs: int,
+    backend: str,
+) -> RunReport:
+    """Sample SMILES, files of SMILES, or structure files; kinds are not mixed.
+
+    Raises:
+        ConfigError: Sources of different kinds, or settings that are not valid.
+    """
+    config = load_config(SamplingConfig, None, settings)
+    arguments = {"seed": seed, "n_jobs": n_jobs, "backend": _backend(backend)}
+    files = [source for source in sources if Path(source).is_file()]
+    if list(sources) == ["builtin"]:
+        return sample_molecules(molecules(), teacher, config, output, **arguments)
+    if not files:
+        return sample_molecules(sources, teacher, config, output, **arguments)
+    if len(files) < len(sources):
+        raise ConfigError(
+            f"expected SMILES or files, not both; these are no files: {set(sources) - set(files)}"
+        )
+    if all(Path(file).suffix in SMILES_SUFFIXES for file in files):
+        smiles = [text for file in files for text in read_smiles(Path(file))]
+        return sample_molecules(smiles, teacher, config, output, **arguments)
+    return sample_structures(files, teacher, config, output, **arguments)
+
+
+def label_sources(
+    structures: Sequence[Path], teacher: str, output: Path, n_jobs: int, backend: str
+) -> RunReport:
+    """Relabel datasets, or label structure files; kinds are not mixed.
+
+    Raises:
+        ConfigError: Sources of different kinds.
+    """
+    datasets = [path for path in structures if path.suffix in DATASET_SUFFIXES]
+    if datasets and len(datasets) < len(structures):
+        raise ConfigError("expected datasets (.h5) or structure files, not both")
+    inputs = Dataset.concatenate([read_dataset(path) for path in datasets]) if datasets else list(structures)
+    return label_structures(inputs, teacher, output, n_jobs, backend=_backend(backend))
+
+
+def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:
+    """Write a labelled dataset in the format of the output's suffix; returns its statistics.
+
+    Raises:
+        ConfigError: Unknown suffix.
+    """
+    dataset = _read(source, keys)
+    if output.suffix in DATASET_SUFFIXES:
+        write_dataset(output, dataset)
+    elif output.suffix in (".xyz", ".extxyz"):
+        write_extxyz(output, dataset)
+    else:
+        raise ConfigError(f"expected an output that ends in .h5, .xyz or .extxyz, got {output}")
+    return statistics_table(str(output), dataset_statistics(dataset))
+
+
+def evaluate_model(model: str, dataset: Path, max_atoms: int, keys: str | None) -> Accuracy:
+    """Errors of a student on a labelled file."""
+    labelled = _read(dataset, keys)
+    return measure_accuracy(labelled, *predict_dataset(_potential(model), labelled, max_atoms))
+
+
+def export_student(source: str, output: Path, name: str | None) -> Path:
+    """Write a student as an artifact in the format of the output's suffix.
+
+    Raises:
+        ConfigError: Unknown suffix.
+        ArtifactError: The export disagrees with the live model.
+    """
+    if output.suffix not in SUFFIXES.values():
+        raise ConfigError(f"expected an output that ends in {' or '.join(SUFFIXES.values())}, got {output}")
+    path = artifact_path(source)
+    provenance = Provenance() if path.suffix == CHECKPOINT_SUFFIX else load(path).metadata.provenance
+    if path.suffix == CHECKPOINT_SUFFIX:
+        provenance = Provenance(training={"config": read_checkpoint(path).get("config", {})})
+    return write_artifact(load_student(path), name or output.stem, provenance, output)
+
+
+def distill_with_progress(config: DistillConfig, output: Path, console: Console) -> list[StudentReport]:
+    """`mlff_distiller.distill.distill` with a bar for each student's training."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} steps"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[errors]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+
+        def reporter(name: str) -> Reporter:
+            task = progress.add_task(f"training {name}", total=None, errors="compiling …")
+            return lambda done, total, row: _advance(progress, task, done, total, row)
+
+        return distill(config, output, reporter)
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int, row: Mapping[str, float]) -> None:
+    shown = f"force MAE {MEV * row['valid_force_mae']:.0f} meV/Å (validation)" if row else ""
+    progress.update(task, completed=done, total=total, errors=shown)
+
+
+def _potential(model: str) -> Potential:
+    if Path(model).suffix == SUFFIXES["onnx"]:
+        return OnnxPotential(Path(model))
+    path = artifact_path(model)
+    return load_student(path) if path.suffix == CHECKPOINT_SUFFIX else load(path)
+
+
+def _read(path: Path, keys: str | None) -> Dataset:
+    return read_any(path, LabelKeys.parse(keys) if keys else None)
+
+
+def _backend(name: str) -> Backend:
+    if name not in ("loky", "dask"):
+        raise ConfigError(f"unknown backend {name!r}; choose loky or dask")
+    return cast(Backend, name)

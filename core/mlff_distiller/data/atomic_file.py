@@ -1,0 +1,47 @@
+"""Replace a file in one step, so that a full disk or a kill never leaves half of it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlff_distiller.errors import DatasetError
+
+
+def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
+    """Write ``chunks`` to ``path``: all of them, or, if anything fails, nothing.
+
+    The bytes go to a hidden temporary file in the same folder, reach the disk, and then take the name. Until
+    that moment an older file of the name stays as it was. A symbolic link is followed.
+
+    Raises:
+        DatasetError: The folder does not exist, the disk is full, no permission, ...
+    """
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.writelines(chunks)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be written: {error.strerror or error}. Check that the folder exists and may be "
+            "written to, and that the disk has room. An older file of that name is as it was."
+        ) from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk too: before, a power cut could bring the older file back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,415 @@
+"""Compounds that are known by name: metabolites, sugars, vitamins, terpenes, drugs, pesticides, as SMILES.
+
+The rules of :mod:`mlff_distiller.data.molecule_families` hold here too. Stereocentres are written where a
+diastereomer matters (sugars, steroids, cage-like natural products) and left open elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_TABLES: dict[str, str] = {
+    "amino acids and biogenic amines": """
+        beta-alanine NCCC(=O)O
+        gamma-aminobutyric-acid NCCCC(=O)O
+        sarcosine CNCC(=O)O
+        dimethylglycine CN(C)CC(=O)O
+        2-aminoisobutyric-acid CC(C)(N)C(=O)O
+        homoserine NC(CCO)C(=O)O
+        homocysteine NC(CCS)C(=O)O
+        ornithine NCCCC(N)C(=O)O
+        citrulline NC(CCCNC(N)=O)C(=O)O
+        norleucine CCCCC(N)C(=O)O
+        4-hydroxyproline OC1CNC(C1)C(=O)O
+        pyroglutamic-acid OC(=O)C1CCC(=O)N1
+        creatine CN(CC(=O)O)C(N)=N
+        creatinine CN1CC(=O)N=C1N
+        cystine NC(CSSCC(N)C(=O)O)C(=O)O
+        penicillamine CC(C)(S)C(N)C(=O)O
+        dehydroalanine C=C(N)C(=O)O
+        anthranilic-acid Nc1ccccc1C(=O)O
+        4-aminobenzoic-acid Nc1ccc(cc1)C(=O)O
+        levodopa NC(Cc1ccc(O)c(O)c1)C(=O)O
+        dopamine NCCc1ccc(O)c(O)c1
+        noradrenaline NCC(O)c1ccc(O)c(O)c1
+        adrenaline CNCC(O)c1ccc(O)c(O)c1
+        serotonin NCCc1c[nH]c2ccc(O)cc12
+        melatonin COc1ccc2[nH]cc(CCNC(C)=O)c2c1
+        tryptamine NCCc1c[nH]c2ccccc12
+        histamine NCCc1cnc[nH]1
+        tyramine NCCc1ccc(O)cc1
+        spermidine NCCCCNCCCN
+        spermine NCCCNCCCCNCCCN
+        hippuric-acid OC(=O)CNC(=O)c1ccccc1
+        indole-3-acetic-acid OC(=O)Cc1c[nH]c2ccccc12
+        kynurenine NC(CC(=O)c1ccccc1N)C(=O)O
+        glutathione NC(CCC(=O)NC(CS)C(=O)NCC(=O)O)C(=O)O
+        carnosine NCCC(=O)NC(Cc1cnc[nH]1)C(=O)O
+        diglycine NCC(=O)NCC(=O)O
+        triglycine NCC(=O)NCC(=O)NCC(=O)O
+        cyclo-glycyl-proline O=C1CNC(=O)C2CCCN12
+        aspartame COC(=O)C(Cc1ccccc1)NC(=O)C(N)CC(=O)O
+        theanine CCNC(=O)CCC(N)C(=O)O
+        allicin C=CCSS(=O)CC=C
+        alliin C=CCS(=O)CC(N)C(=O)O
+    """,
+    "sugars, nucleosides and nucleotides": """
+        glycolaldehyde-dimer OC1COC(O)CO1
+        erythrose OC[C@@H](O)[C@@H](O)C=O
+        threose OC[C@@H](O)[C@H](O)C=O
+        erythrulose OC[C@@H](O)C(=O)CO
+        ribose-open OC[C@@H](O)[C@@H](O)[C@@H](O)C=O
+        glucose-open OC[C@@H](O)[C@@H](O)[C@H](O)[C@@H](O)C=O
+        fructose-open OC[C@@H](O)[C@@H](O)[C@H](O)C(=O)CO
+        beta-ribofuranose OC[C@H]1O[C@@H](O)[C@H](O)[C@@H]1O
+        2-deoxyribofuranose OC[C@H]1OC(O)C[C@@H]1O
+        beta-ribopyranose O[C@@H]1CO[C@@H](O)[C@H](O)[C@@H]1O
+        beta-xylopyranose O[C@@H]1CO[C@@H](O)[C@H](O)[C@H]1O
+        beta-glucopyranose OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O
+        alpha-glucopyranose OC[C@H]1O[C@H](O)[C@H](O)[C@@H](O)[C@@H]1O
+        beta-galactopyranose OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@H]1O
+        beta-mannopyranose OC[C@H]1O[C@@H](O)[C@@H](O)[C@@H](O)[C@@H]1O
+        beta-fructofuranose OC[C@H]1O[C@](O)(CO)[C@@H](O)[C@@H]1O
+        fucose C[C@@H]1OC(O)[C@@H](O)[C@H](O)[C@@H]1O
+        methyl-beta-glucoside CO[C@@H]1O[C@H](CO)[C@@H](O)[C@H](O)[C@H]1O
+        glucosamine OC[C@H]1OC(O)[C@H](N)[C@@H](O)[C@@H]1O
+        N-acetylglucosamine CC(=O)N[C@@H]1[C@@H](O)[C@H](O)[C@@H](CO)O[C@H]1O
+        glucuronic-acid O[C@@H]1O[C@@H]([C@@H](O)[C@H](O)[C@H]1O)C(=O)O
+        gluconolactone OC[C@H]1OC(=O)[C@H](O)[C@@H](O)[C@@H]1O
+        sorbitol OC[C@H](O)[C@@H](O)[C@H](O)[C@H](O)CO
+        xylitol OC[C@H](O)[C@@H](O)[C@H](O)CO
+        sucrose OC[C@H]1O[C@H](O[C@]2(CO)O[C@H](CO)[C@@H](O)[C@@H]2O)[C@H](O)[C@@H](O)[C@@H]1O
+        lactose OC[C@H]1O[C@@H](O[C@H]2[C@H](O)[C@@H](O)[C@H](O)O[C@@H]2CO)[C@H](O)[C@@H](O)[C@H]1O
+        2-hydroxymethyltetrahydropyran OCC1CCCCO1
+        2-methoxytetrahydropyran COC1CCCCO1
+        tetrahydropyran-2-ol OC1CCCCO1
+        2-fluorotetrahydropyran FC1CCCCO1
+        tetrahydrofuran-2-ol OC1CCCO1
+        2-hydroxymethyltetrahydrofuran OCC1CCCO1
+        glucose-6-phosphate O[C@@H]1O[C@H](COP(O)(O)=O)[C@@H](O)[C@H](O)[C@H]1O
+        ribose-5-phosphate OC1O[C@H](COP(O)(O)=O)[C@@H](O)[C@H]1O
+        adenosine Nc1ncnc2n(cnc12)[C@@H]1O[C@H](CO)[C@@H](O)[C@H]1O
+        guanosine Nc1nc2n(cnc2c(=O)[nH]1)[C@@H]1O[C@H](CO)[C@@H](O)[C@H]1O
+        cytidine Nc1ccn([C@@H]2O[C@H](CO)[C@@H](O)[C@H]2O)c(=O)n1
+        uridine O=c1ccn([C@@H]2O[C@H](CO)[C@@H](O)[C@H]2O)c(=O)[nH]1
+        thymidine Cc1cn([C@H]2C[C@H](O)[C@@H](CO)O2)c(=O)[nH]c1=O
+        deoxyadenosine Nc1ncnc2n(cnc12)[C@H]1C[C@H](O)[C@@H](CO)O1
+        deoxycytidine Nc1ccn([C@H]2C[C@H](O)[C@@H](CO)O2)c(=O)n1
+        deoxyguanosine Nc1nc2n(cnc2c(=O)[nH]1)[C@H]1C[C@H](O)[C@@H](CO)O1
+        inosine O=c1[nH]cnc2n(cnc12)[C@@H]1O[C@H](CO)[C@@H](O)[C@H]1O
+        AMP Nc1ncnc2n(cnc12)[C@@H]1O[C@H](COP(O)(O)=O)[C@@H](O)[C@H]1O
+        UMP O=c1ccn([C@@H]2O[C@H](COP(O)(O)=O)[C@@H](O)[C@H]2O)c(=O)[nH]1
+        cyclic-AMP Nc1ncnc2n(cnc12)[C@@H]1O[C@@H]2COP(O)(=O)O[C@H]2[C@H]1O
+    """,
+    "lipids, vitamins and metabolites": """
+        heptanoic-acid CCCCCCC(=O)O
+        octanoic-acid CCCCCCCC(=O)O
+        lauric-acid CCCCCCCCCCCC(=O)O
+        palmitic-acid CCCCCCCCCCCCCCCC(=O)O
+        oleic-acid CCCCCCCC/C=C\\CCCCCCCC(=O)O
+        linoleic-acid CCCCC/C=C\\C/C=C\\CCCCCCCC(=O)O
+        monocaprylin CCCCCCCC(=O)OCC(O)CO
+        sorbic-acid C/C=C/C=C/C(=O)O
+        azelaic-acid OC(=O)CCCCCCCC(=O)O
+        nicotinamide NC(=O)c1cccnc1
+        pyridoxine Cc1ncc(CO)c(CO)c1O
+        pyridoxal Cc1ncc(CO)c(C=O)c1O
+        ascorbic-acid OCC(O)C1OC(=O)C(O)=C1O
+        biotin OC(=O)CCCCC1SCC2NC(=O)NC12
+        pantothenic-acid CC(C)(CO)C(O)C(=O)NCCC(=O)O
+        menadione CC1=CC(=O)c2ccccc2C1=O
+        retinol CC1=C(C(C)(C)CCC1)/C=C/C(C)=C/C=C/C(C)=C/CO
+        riboflavin Cc1cc2nc3c(=O)[nH]c(=O)nc-3n(CC(O)C(O)C(O)CO)c2cc1C
+        lumiflavin Cc1cc2nc3c(=O)[nH]c(=O)nc-3n(C)c2cc1C
+        pentamethylchromanol Cc1c(C)c2OC(C)(C)CCc2c(C)c1O
+        lipoic-acid OC(=O)CCCCC1CCSS1
+        mevalonic-acid CC(O)(CCO)CC(=O)O
+        isopentenyl-phosphate CC(=C)CCOP(O)(O)=O
+        isopentenyl-diphosphate CC(=C)CCOP(O)(=O)OP(O)(O)=O
+        phosphocreatine CN(CC(=O)O)C(=N)NP(O)(O)=O
+        fructose-6-phosphate-open OCC(=O)C(O)C(O)C(O)COP(O)(O)=O
+        aconitic-acid OC(=O)CC(=CC(=O)O)C(=O)O
+        isocitric-acid OC(=O)CC(C(O)C(=O)O)C(=O)O
+        1-methylorotic-acid Cn1c(C(=O)O)cc(=O)[nH]c1=O
+        allantoin NC(=O)NC1NC(=O)NC1=O
+        taurinamide NCCS(N)(=O)=O
+        quinic-acid OC1CC(O)(CC(O)C1O)C(=O)O
+        shikimic-acid OC1CC(=CC(O)C1O)C(=O)O
+        caffeic-acid OC(=O)/C=C/c1ccc(O)c(O)c1
+        ferulic-acid COc1cc(/C=C/C(=O)O)ccc1O
+        gallic-acid OC(=O)c1cc(O)c(O)c(O)c1
+        flavone O=c1cc(oc2ccccc12)-c1ccccc1
+        chrysin O=c1cc(oc2cc(O)cc(O)c12)-c1ccccc1
+        quercetin O=c1c(O)c(oc2cc(O)cc(O)c12)-c1ccc(O)c(O)c1
+        resveratrol Oc1ccc(cc1)/C=C/c1cc(O)cc(O)c1
+        coenzyme-Q0 COC1=C(OC)C(=O)C(C)=CC1=O
+        coenzyme-Q1 COC1=C(OC)C(=O)C(CC=C(C)C)=C(C)C1=O
+    """,
+    "terpenes, steroids and fragrances": """
+        prenol CC(C)=CCO
+        limonene CC(=C)C1CCC(C)=CC1
+        alpha-pinene CC1=CCC2CC1C2(C)C
+        beta-pinene C=C1CCC2CC1C2(C)C
+        camphene C=C1C2CCC(C2)C1(C)C
+        camphor CC1(C)C2CCC1(C)C(=O)C2
+        borneol CC1(C)C2CCC1(C)C(O)C2
+        menthol CC(C)C1CCC(C)CC1O
+        menthone CC(C)C1CCC(C)CC1=O
+        carvone CC(=C)C1CC=C(C)C(=O)C1
+        thymol CC(C)c1ccc(C)cc1O
+        p-cymene CC(C)c1ccc(C)cc1
+        eucalyptol CC1(C)OC2(C)CCC1CC2
+        myrcene C=CC(=C)CCC=C(C)C
+        linalool C=CC(C)(O)CCC=C(C)C
+        geraniol CC(C)=CCC/C(C)=C/CO
+        citral CC(C)=CCC/C(C)=C/C=O
+        citronellal CC(CC=O)CCC=C(C)C
+        farnesol CC(C)=CCC/C(C)=C/CC/C(C)=C/CO
+        caryophyllene C=C1CC/C=C(C)/CCC2C1CC2(C)C
+        guaiazulene CC(C)c1ccc(C)c2ccc(C)c2c1
+        beta-ionone CC(=O)/C=C/C1=C(C)CCCC1(C)C
+        isophorone CC1=CC(=O)CC(C)(C)C1
+        vanillin COc1cc(C=O)ccc1O
+        eugenol COc1cc(CC=C)ccc1O
+        anethole COc1ccc(/C=C/C)cc1
+        safrole C=CCc1ccc2OCOc2c1
+        piperonal O=Cc1ccc2OCOc2c1
+        cinnamyl-alcohol OC/C=C/c1ccccc1
+        umbelliferone Oc1ccc2ccc(=O)oc2c1
+        maltol Cc1occc(=O)c1O
+        furaneol CC1OC(C)=C(O)C1=O
+        raspberry-ketone CC(=O)CCc1ccc(O)cc1
+        jasmone CC/C=C\\CC1=C(C)CCC1=O
+        gamma-decalactone CCCCCCC1CCC(=O)O1
+        isoamyl-acetate CC(=O)OCCC(C)C
+        2-hexenal CCC/C=C/C=O
+        leaf-alcohol CC/C=C\\CCO
+        dimethylglyoxime CC(=NO)C(C)=NO
+        sotolon CC1OC(=O)C(O)=C1C
+        muscone CC1CCCCCCCCCCCCC(=O)C1
+        nootkatone CC1CC(=O)C=C2CCC(CC12C)C(C)=C
+        cantharidin CC12C(=O)OC(=O)C1(C)C1CCC2O1
+        thujone CC(C)C12CC1C(C)C(=O)C2
+        verbenone CC1=CC(=O)C2CC1C2(C)C
+        3-carene CC1=CCC2C(C1)C2(C)C
+        gonane C1CCC2C(C1)CCC1C3CCCC3CCC21
+        estrone C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CCC2=O
+        estradiol C[C@]12CC[C@H]3[C@@H](CCc4cc(O)ccc34)[C@@H]1CC[C@@H]2O
+        testosterone C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@]34C)[C@@H]1CC[C@@H]2O
+        progesterone CC(=O)[C@H]1CC[C@H]2[C@@H]3CCC4=CC(=O)CC[C@]4(C)[C@H]3CC[C@]12C
+        cortisone C[C@]12CCC(=O)C=C1CC[C@@H]1[C@@H]2C(=O)C[C@@]2(C)[C@H]1CC[C@]2(O)C(=O)CO
+        cholesterol C[C@H](CCCC(C)C)[C@H]1CC[C@H]2[C@@H]3CC=C4C[C@@H](O)CC[C@]4(C)[C@H]3CC[C@]12C
+    """,
+    "drugs": """
+        aspirin CC(=O)Oc1ccccc1C(=O)O
+        paracetamol CC(=O)Nc1ccc(O)cc1
+        ibuprofen CC(C)Cc1ccc(cc1)C(C)C(=O)O
+        naproxen COc1ccc2cc(ccc2c1)C(C)C(=O)O
+        ketoprofen CC(C(=O)O)c1cccc(c1)C(=O)c1ccccc1
+        diclofenac OC(=O)Cc1ccccc1Nc1c(Cl)cccc1Cl
+        mefenamic-acid Cc1cccc(Nc2ccccc2C(=O)O)c1C
+        indomethacin COc1ccc2c(c1)c(CC(=O)O)c(C)n2C(=O)c1ccc(Cl)cc1
+        celecoxib Cc1ccc(cc1)-c1cc(nn1-c1ccc(cc1)S(N)(=O)=O)C(F)(F)F
+        phenacetin CCOc1ccc(NC(C)=O)cc1
+        caffeine Cn1c(=O)c2c(ncn2C)n(C)c1=O
+        theophylline Cn1c(=O)c2[nH]cnc2n(C)c1=O
+        theobromine Cn1cnc2c1c(=O)[nH]c(=O)n2C
+        nicotine CN1CCCC1c1cccnc1
+        cocaine COC(=O)C1C(OC(=O)c2ccccc2)CC2CCC1N2C
+        morphine CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C@H]1C5
+        atropine CN1C2CCC1CC(C2)OC(=O)C(CO)c1ccccc1
+        tropinone CN1C2CCC1CC(=O)C2
+        lidocaine CCN(CC)CC(=O)Nc1c(C)cccc1C
+        procaine CCN(CC)CCOC(=O)c1ccc(N)cc1
+        benzocaine CCOC(=O)c1ccc(N)cc1
+        diazepam CN1C(=O)CN=C(c2ccccc2)c2cc(Cl)ccc12
+        alprazolam Cc1nnc2CN=C(c3ccccc3)c3cc(Cl)ccc3-n12
+        zolpidem Cc1ccc(cc1)-c1nc2ccc(C)cn2c1CC(=O)N(C)C
+        phenobarbital CCC1(C(=O)NC(=O)NC1=O)c1ccccc1
+        barbital CCC1(CC)C(=O)NC(=O)NC1=O
+        phenytoin O=C1NC(=O)C(N1)(c1ccccc1)c1ccccc1
+        carbamazepine NC(=O)N1c2ccccc2C=Cc2ccccc12
+        valproic-acid CCCC(CCC)C(=O)O
+        gabapentin NCC1(CC(=O)O)CCCCC1
+        pregabalin CC(C)CC(CN)CC(=O)O
+        levetiracetam CCC(N1CCCC1=O)C(N)=O
+        lamotrigine Nc1nnc(c(N)n1)-c1cccc(Cl)c1Cl
+        fluoxetine CNCCC(Oc1ccc(cc1)C(F)(F)F)c1ccccc1
+        sertraline CNC1CCC(c2ccc(Cl)c(Cl)c2)c2ccccc12
+        bupropion CC(NC(C)(C)C)C(=O)c1cccc(Cl)c1
+        amitriptyline CN(C)CCC=C1c2ccccc2CCc2ccccc12
+        chlorpromazine CN(C)CCCN1c2ccccc2Sc2ccc(Cl)cc12
+        haloperidol OC1(CCN(CCCC(=O)c2ccc(F)cc2)CC1)c1ccc(Cl)cc1
+        methamphetamine CNC(C)Cc1ccccc1
+        ephedrine CNC(C)C(O)c1ccccc1
+        methylphenidate COC(=O)C(C1CCCCN1)c1ccccc1
+        ketamine CNC1(CCCCC1=O)c1ccccc1Cl
+        propofol CC(C)c1cccc(C(C)C)c1O
+        diphenhydramine CN(C)CCOC(c1ccccc1)c1ccccc1
+        norchlorcyclizine Clc1ccc(cc1)C(N1CCNCC1)c1ccccc1
+        desloratadine Clc1ccc2C(=C3CCNCC3)c3ncccc3CCc2c1
+        cimetidine CNC(=NC#N)NCCSCc1nc[nH]c1C
+        famotidine NC(=N)Nc1nc(CSCCC(N)=NS(N)(=O)=O)cs1
+        omeprazole COc1ccc2[nH]c(nc2c1)S(=O)Cc1ncc(C)c(OC)c1C
+        metformin CN(C)C(=N)NC(N)=N
+        tolbutamide CCCCNC(=O)NS(=O)(=O)c1ccc(C)cc1
+        chlorpropamide CCCNC(=O)NS(=O)(=O)c1ccc(Cl)cc1
+        propranolol CC(C)NCC(O)COc1cccc2ccccc12
+        atenolol CC(C)NCC(O)COc1ccc(CC(N)=O)cc1
+        salbutamol CC(C)(C)NCC(O)c1ccc(O)c(CO)c1
+        captopril CC(CS)C(=O)N1CCCC1C(=O)O
+        clonidine Clc1cccc(Cl)c1NC1=NCCN1
+        minoxidil Nc1cc(nc(N)[n+]1[O-])N1CCCCC1
+        furosemide NS(=O)(=O)c1cc(C(=O)O)c(NCc2ccco2)cc1Cl
+        hydrochlorothiazide NS(=O)(=O)c1cc2c(cc1Cl)NCNS2(=O)=O
+        acetazolamide CC(=O)Nc1nnc(s1)S(N)(=O)=O
+        warfarin CC(=O)CC(c1ccccc1)c1c(O)c2ccccc2oc1=O
+        clopidogrel COC(=O)C(c1ccccc1Cl)N1CCc2sccc2C1
+        N-acetylsulfanilamide CC(=O)Nc1ccc(cc1)S(N)(=O)=O
+        sulfamethoxazole Cc1cc(NS(=O)(=O)c2ccc(N)cc2)no1
+        sulfadiazine Nc1ccc(cc1)S(=O)(=O)Nc1ncccn1
+        dapsone Nc1ccc(cc1)S(=O)(=O)c1ccc(N)cc1
+        trimethoprim COc1cc(Cc2cnc(N)nc2N)cc(OC)c1OC
+        isoniazid NNC(=O)c1ccncc1
+        pyrazinoic-acid OC(=O)c1cnccn1
+        ethambutol CCC(CO)NCCNC(CC)CO
+        metronidazole Cc1ncc([N+](=O)[O-])n1CCO
+        nitrofurantoin O=C1CN(N=Cc2ccc(o2)[N+](=O)[O-])C(=O)N1
+        chloramphenicol OCC(NC(=O)C(Cl)Cl)C(O)c1ccc(cc1)[N+](=O)[O-]
+        ciprofloxacin OC(=O)c1cn(C2CC2)c2cc(N3CCNCC3)c(F)cc2c1=O
+        linezolid CC(=O)NCC1CN(C(=O)O1)c1ccc(N2CCOCC2)c(F)c1
+        penicillin-G CC1(C)S[C@@H]2[C@H](NC(=O)Cc3ccccc3)C(=O)N2[C@H]1C(=O)O
+        6-aminopenicillanic-acid CC1(C)S[C@@H]2[C@H](N)C(=O)N2[C@H]1C(=O)O
+        amoxicillin CC1(C)S[C@@H]2[C@H](NC(=O)[C@H](N)c3ccc(O)cc3)C(=O)N2[C@H]1C(=O)O
+        clavulanic-acid OC/C=C1\\O[C@@H]2CC(=O)N2[C@H]1C(=O)O
+        fosfomycin CC1OC1P(O)(O)=O
+        fluconazole OC(Cn1cncn1)(Cn1cncn1)c1ccc(F)cc1F
+        flucytosine Nc1[nH]c(=O)ncc1F
+        acyclovir Nc1nc2n(COCCO)cnc2c(=O)[nH]1
+        zidovudine Cc1cn(C2CC(N=[N+]=[N-])C(CO)O2)c(=O)[nH]c1=O
+        lamivudine Nc1ccn(C2CSC(CO)O2)c(=O)n1
+        gemcitabine Nc1ccn(C2OC(CO)C(O)C2(F)F)c(=O)n1
+        ribavirin NC(=O)c1ncn(n1)C1OC(CO)C(O)C1O
+        favipiravir NC(=O)c1nc(F)c[nH]c1=O
+        oseltamivir CCOC(=O)C1=CC(OC(CC)CC)C(NC(C)=O)C(N)C1
+        amantadine NC12CC3CC(CC(C3)C1)C2
+        rimantadine CC(N)C12CC3CC(CC(C3)C1)C2
+        methylmercaptopurine CSc1ncnc2[nH]cnc12
+        cyclophosphamide ClCCN(CCCl)P1(=O)NCCCO1
+        carmustine ClCCNC(=O)N(CCCl)N=O
+        temozolomide Cn1nnc2c(C(N)=O)ncn2c1=O
+        dacarbazine CN(C)N=Nc1[nH]cnc1C(N)=O
+        busulfan CS(=O)(=O)OCCCCOS(C)(=O)=O
+        hydralazine NNc1nncc2ccccc12
+        allopurinol O=c1[nH]cnc2[nH]ncc12
+        thalidomide O=C1CCC(N2C(=O)c3ccccc3C2=O)C(=O)N1
+        methimazole Cn1cc[nH]c1=S
+        propylthiouracil CCCc1cc(=O)[nH]c(=S)[nH]1
+        riluzole Nc1nc2ccc(OC(F)(F)F)cc2s1
+        leflunomide Cc1oncc1C(=O)Nc1ccc(cc1)C(F)(F)F
+        flutamide CC(C)C(=O)Nc1ccc(c(c1)C(F)(F)F)[N+](=O)[O-]
+        isoflurane FC(F)OC(Cl)C(F)(F)F
+        sevoflurane FCOC(C(F)(F)F)C(F)(F)F
+        quinine COc1ccc2nccc(C(O)C3CC4CCN3CC4C=C)c2c1
+        chloroquine CCN(CC)CCCC(C)Nc1ccnc2cc(Cl)ccc12
+        artemisinin C[C@@H]1CC[C@H]2[C@H](C(=O)O[C@H]3[C@@]24[C@H]1CC[C@](O3)(OO4)C)C
+        edaravone CC1=NN(C(=O)C1)c1ccccc1
+        antipyrine Cc1cc(=O)n(-c2ccccc2)n1C
+        meloxicam Cc1cnc(NC(=O)C2=C(O)c3ccccc3S(=O)(=O)N2C)s1
+        saccharin O=C1NS(=O)(=O)c2ccccc12
+        acesulfame CC1=CC(=O)NS(=O)(=O)O1
+        sumatriptan CNS(=O)(=O)Cc1ccc2[nH]cc(CCN(C)C)c2c1
+        dimethyl-foscarnet COP(=O)(OC)C(=O)O
+        alendronic-acid NCCCC(O)(P(O)(O)=O)P(O)(O)=O
+        methyl-coenzyme-M CSCCS(=O)(=O)O
+        acetylcysteine CC(=O)NC(CS)C(=O)O
+        dimercaprol OCC(S)CS
+        disulfiram CCN(CC)C(=S)SSC(=S)N(CC)CC
+    """,
+    "pesticides and industrial chemicals": """
+        atrazine CCNc1nc(Cl)nc(NC(C)C)n1
+        simazine CCNc1nc(Cl)nc(NCC)n1
+        2,4-D OC(=O)COc1ccc(Cl)cc1Cl
+        MCPA Cc1cc(Cl)ccc1OCC(=O)O
+        dicamba COc1c(Cl)ccc(Cl)c1C(=O)O
+        glyphosate OC(=O)CNCP(O)(O)=O
+        glufosinate CP(O)(=O)CCC(N)C(=O)O
+        ethephon OP(O)(=O)CCCl
+        parathion-methyl COP(=S)(OC)Oc1ccc(cc1)[N+](=O)[O-]
+        malathion CCOC(=O)CC(SP(=S)(OC)OC)C(=O)OCC
+        dichlorvos COP(=O)(OC)OC=C(Cl)Cl
+        trichlorfon COP(=O)(OC)C(O)C(Cl)(Cl)Cl
+        acephate COP(=O)(NC(C)=O)SC
+        methamidophos COP(N)(=O)SC
+        dimethoate CNC(=O)CSP(=S)(OC)OC
+        omethoate CNC(=O)CSP(=O)(OC)OC
+        chlorpyrifos-methyl COP(=S)(OC)Oc1nc(Cl)c(Cl)cc1Cl
+        diazinon CCOP(=S)(OCC)Oc1cc(C)nc(n1)C(C)C
+        phosmet COP(=S)(OC)SCN1C(=O)c2ccccc2C1=O
+        carbaryl CNC(=O)Oc1cccc2ccccc12
+        carbofuran CNC(=O)Oc1cccc2CC(C)(C)Oc12
+        aldicarb CNC(=O)ON=CC(C)(C)SC
+        methomyl CNC(=O)ON=C(C)SC
+        propoxur CNC(=O)Oc1ccccc1OC(C)C
+        imidacloprid [O-][N+](=O)N=C1NCCN1Cc1ccc(Cl)nc1
+        acetamiprid CN(Cc1ccc(Cl)nc1)C(C)=NC#N
+        thiamethoxam CN1COCN(Cc2cnc(Cl)s2)C1=N[N+](=O)[O-]
+        nitenpyram CCN(Cc1ccc(Cl)nc1)C(NC)=C[N+](=O)[O-]
+        DDT ClC(Cl)(Cl)C(c1ccc(Cl)cc1)c1ccc(Cl)cc1
+        diuron CN(C)C(=O)Nc1ccc(Cl)c(Cl)c1
+        fluometuron CN(C)C(=O)Nc1cccc(c1)C(F)(F)F
+        metolachlor CCc1cccc(C)c1N(C(C)COC)C(=O)CCl
+        alachlor CCc1cccc(CC)c1N(COC)C(=O)CCl
+        propanil CCC(=O)Nc1ccc(Cl)c(Cl)c1
+        trifluralin CCCN(CCC)c1c(cc(cc1[N+](=O)[O-])C(F)(F)F)[N+](=O)[O-]
+        captan ClC(Cl)(Cl)SN1C(=O)C2CC=CCC2C1=O
+        chlorothalonil N#Cc1c(Cl)c(Cl)c(Cl)c(C#N)c1Cl
+        thiram CN(C)C(=S)SSC(=S)N(C)C
+        carbendazim COC(=O)Nc1nc2ccccc2[nH]1
+        thiabendazole c1ccc2[nH]c(nc2c1)-c1cscn1
+        triadimefon CC(C)(C)C(=O)C(Oc1ccc(Cl)cc1)n1cncn1
+        1-methyl-amitrole Cn1cnc(N)n1
+        DEET CCN(CC)C(=O)c1cccc(C)c1
+        icaridin CCC(C)OC(=O)N1CCCCC1CCO
+        bentazone CC(C)N1C(=O)c2ccccc2NS1(=O)=O
+        paraoxon-methyl COP(=O)(OC)Oc1ccc(cc1)[N+](=O)[O-]
+        chrysanthemic-acid CC(C)=CC1C(C(=O)O)C1(C)C
+        bisphenol-A CC(C)(c1ccc(O)cc1)c1ccc(O)cc1
+        BHT Cc1cc(c(O)c(c1)C(C)(C)C)C(C)(C)C
+        oxybenzone COc1ccc(c(O)c1)C(=O)c1ccccc1
+        dimethyl-phthalate COC(=O)c1ccccc1C(=O)OC
+        triphenyl-phosphate O=P(Oc1ccccc1)(Oc1ccccc1)Oc1ccccc1
+        tris-chloroethyl-phosphate ClCCOP(=O)(OCCCl)OCCCl
+        perfluorooctanoic-acid OC(=O)C(F)(F)C(F)(F)C(F)(F)C(F)(F)C(F)(F)C(F)(F)C(F)(F)F
+        perfluorobutanesulfonic-acid OS(=O)(=O)C(F)(F)C(F)(F)C(F)(F)C(F)(F)F
+        indigo O=C1C(=C2Nc3ccccc3C2=O)Nc2ccccc12
+        alizarin O=C1c2ccccc2C(=O)c2c1ccc(O)c2O
+        methyl-red CN(C)c1ccc(cc1)N=Nc1ccccc1C(=O)O
+        tetrathiafulvalene S1C=CSC1=C1SC=CS1
+        TCNQ N#CC(C#N)=C1C=CC(C=C1)=C(C#N)C#N
+        18-crown-6 C1COCCOCCOCCOCCOCCO1
+        BINOL Oc1ccc2ccccc2c1-c1c(O)ccc2ccccc12
+        EDTA OC(=O)CN(CCN(CC(=O)O)CC(=O)O)CC(=O)O
+        mustard-sulfone ClCCS(=O)(=O)CCCl
+        nortropine OC1CC2CCC(C1)N2
+        N-methylcaprolactam CN1CCCCCC1=O
+        dimethyl-isosorbide COC1COC2C1OCC2OC
+    """,
+}
+
+
+def _table(text: str) -> Mapping[str, str]:
+    """Read lines of ``name SMILES``."""
+    return MappingProxyType(dict(line.split() for line in text.strip().splitlines()))
+
+
+NAMED_FAMILIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {family: _table(text) for family, text in _TABLES.items()}
+)
+"""Family name -> common name -> SMILES."""
+
+NAMED: Mapping[str, str] = MappingProxyType(
+    {name: smiles for members in NAMED_FAMILIES.values() for name, smiles in members.items()}
+)
+"""Common name -> SMILES."""

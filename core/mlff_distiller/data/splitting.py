@@ -1,0 +1,159 @@
+"""Split a dataset by molecule into training, validation and test parts.
+
+Frames of one molecule are near copies of one another: a split by frame would test what was learnt by heart.
+
+S structures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from ase.symbols import Symbols
+
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.errors import ConfigError, DatasetError
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("training", "validation", "test")
+
+# A piece after a dot that is one of these belongs to a file name ("ice.cif"); none of them is a SMILES.
+FILE_SUFFIXES = frozenset(
+    {"cif", "extxyz", "gen", "json", "mol", "mol2", "pdb", "sdf", "traj", "vasp", "xsf", "xyz"}
+)
+
+
+def split_by_molecule(
+    dataset: Dataset, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the training, validation and test structures; no molecule is in two parts.
+
+    The molecules are ranked by a hash of their id and the seed, and the ranking is cut at the fractions. So
+    the part of a molecule does not depend on the order of the frames, nor on how many each molecule has; a
+    molecule that is added later moves only the few others that lie at a cut.
+
+    A frame of several molecules ("A.B") goes to the part that all of them are in. Where they are in different
+    parts the frame is left out of all three, and the count is logged. (To keep such frames, all molecules
+    that ever met in one would have to be in the same part: with dimers of random pairs, all of them.)
+
+    A structure without a ``molecule_id`` counts as a molecule named by its chemical formula, which puts
+    isomers in one part; this is logged too.
+
+    Args:
+        dataset: S structures.
+        fractions: Shares of the *molecules* for training, validation, test; they add up to 1. A part with a
+            share above 0 gets at least one molecule, a part with a share of 0 is empty.
+        seed: Another seed is another split.
+
+    Returns:
+        Three ascending integer arrays, disjoint, with at most S entries in all.
+
+    Raises:
+        ConfigError: Fractions that are not three shares of 1.
+        DatasetError: Fewer molecules than parts to fill, or a part that got no frame.
+    """
+    _check_fractions(fractions)
+    components = _components(dataset)
+    molecules = sorted(
+        {molecule for frame in components for molecule in frame}, key=lambda name: _rank(name, seed)
+    )
+    counts = _part_sizes(len(molecules), fractions)
+    part_of = dict(zip(molecules, np.repeat(np.arange(3), counts).tolist(), strict=True))
+
+    parts = np.full(len(dataset), -1)
+    for i, frame in enumerate(components):
+        candidates = {part_of[molecule] for molecule in frame}
+        if len(candidates) == 1:
+            parts[i] = candidates.pop()
+    if crossing := int((parts == -1).sum()):
+        logger.warning(
+            "%d of %d structures are in no part: they hold molecules that are in different parts.",
+            crossing,
+            len(dataset),
+        )
+    training, validation, test = (np.flatnonzero(parts == part) for part in range(3))
+    _check_filled((training, validation, test), fractions)
+    return training, validation, test
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    usable = len(fractions) == 3 and all(math.isfinite(f) and f >= 0 for f in fractions)
+    if not usable or abs(sum(fractions) - 1) > 1e-9:
+        raise ConfigError(
+            "Expected three fractions (training, validation, test), none negative, that add up to 1, as in "
+            f"0.8, 0.1, 0.1; got {', '.join(str(f) for f in fractions)}."
+        )
+
+
+def _components(dataset: Dataset) -> list[tuple[str, ...]]:
+    """The molecules in each structure, S tuples."""
+    unnamed = 0
+    components: list[tuple[str, ...]] = []
+    known: dict[tuple[str, str], tuple[str, ...]] = {}
+    for i, key in enumerate(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True)):
+        if not key[0]:
+            unnamed += 1
+            rows = slice(dataset.splits[i], dataset.splits[i + 1])
+            components.append((f"formula:{Symbols(dataset.atomic_numbers[rows]).get_chemical_formula()}",))
+            continue
+        if key not in known:
+            known[key] = molecules_in(*key)
+        components.append(known[key])
+    if unnamed:
+        logger.warning(
+            "%d of %d structures have no molecule_id: they are split by chemical formula.",
+            unnamed,
+            len(dataset),
+        )
+    return components
+
+
+def molecules_in(molecule_id: str, regime: str = "") -> tuple[str, ...]:
+    """The molecules that an id names: "A.B" is A and B; a file name ("ice.cif") is one, as is any crystal."""
+    if regime == "periodic":
+        return (molecule_id,)
+    pieces: list[str] = []
+    for piece in molecule_id.split("."):
+        if pieces and piece.lower() in FILE_SUFFIXES:
+            pieces[-1] += f".{piece}"
+        else:
+            pieces.append(piece)
+    return tuple(sorted(set(pieces)))
+
+
+def _rank(molecule: str, seed: int) -> bytes:
+    """A place in the ranking that depends on nothing but the molecule and the seed, on any machine."""
+    return hashlib.sha256(f"{seed}:{molecule}".encode()).digest()
+
+
+def _part_sizes(n_molecules: int, fractions: Sequence[float]) -> list[int]:
+    """How many molecules each part gets: close to its share, and at least one if the share is above 0."""
+    wanted = sum(fraction > 0 for fraction in fractions)
+    if n_molecules < wanted:
+        raise DatasetError(
+            f"Expected at least {wanted} different molecules to fill {wanted} parts, got {n_molecules}. "
+            "Sample more molecules, set molecule_id on the structures, or set the fraction of a part to 0 "
+            "if you do not need it."
+        )
+    sizes = [max(1, math.floor(fraction * n_molecules)) if fraction > 0 else 0 for fraction in fractions]
+    while sum(sizes) != n_molecules:
+        step = 1 if sum(sizes) < n_molecules else -1
+        # The part that the step brings closest to its share, among those that can take it.
+        movable = [part for part in range(3) if fractions[part] > 0 and sizes[part] + step >= 1]
+        part = max(movable, key=lambda part: step * (fractions[part] * n_molecules - sizes[part]))
+        sizes[part] += step
+    return sizes
+
+
+def _check_filled(parts: Sequence[np.ndarray], fractions: Sequence[float]) -> None:
+    for name, indices, fraction in zip(PARTS, parts, fractions, strict=True):
+        if fraction > 0 and len(indices) == 0:
+            raise DatasetError(
+                f"The {name} part is empty: all frames of its molecules hold molecules of other parts too. "
+                f"Sample them on their own as well, raise the fraction {fraction}, or try another seed."
+            )

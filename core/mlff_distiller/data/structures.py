@@ -1,0 +1,73 @@
+"""Unlabelled structures as arrays, to be sent to worker processes and to be told apart by a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from mlff_distiller.errors import DatasetError
+
+_ARRAYS = (
+    "numbers",
+    "positions",
+    "initial_charges",
+    "initial_magmoms",
+)  # the last two only where an atom has one
+
+
+def to_arrays(atoms: Atoms) -> dict[str, np.ndarray]:
+    """What a teacher needs to know of a structure: elements, positions, cell, charges, magnetic moments."""
+    arrays = {name: atoms.arrays[name] for name in _ARRAYS if name in atoms.arrays}
+    return {**arrays, "cell": atoms.cell.array, "pbc": atoms.pbc}
+
+
+def from_arrays(arrays: Mapping[str, Any]) -> Atoms:
+    """The structure of which :func:`to_arrays` gave the arrays."""
+    atoms = Atoms(arrays["numbers"], arrays["positions"], cell=arrays["cell"], pbc=arrays["pbc"])
+    for name in ("initial_charges", "initial_magmoms"):
+        if name in arrays:
+            atoms.set_array(name, np.asarray(arrays[name]))
+    return atoms
+
+
+def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, Atoms]]:
+    """All structures of files that ASE can read, and of Atoms, each with a name.
+
+    Args:
+        sources: Paths (every frame of a file is read) or Atoms.
+
+    Returns:
+        Pairs of name and structure. The name is ``info["molecule_id"]`` where there is one, else the file's
+        name, or the formula of Atoms.
+
+    Raises:
+        DatasetError: A file cannot be read, or there is no structure at all.
+    """
+    named = [
+        (str(atoms.info.get("molecule_id", name)), atoms)
+        for source in sources
+        for name, frames in [_frames(source)]
+        for atoms in frames
+    ]
+    if not named:
+        raise DatasetError("Expected at least one structure, got none.")
+    return named
+
+
+def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
+    """The name of a source, and its structures."""
+    if isinstance(source, Atoms):
+        return source.get_chemical_formula(), [source]
+    path = Path(source)
+    try:
+        frames = ase.io.read(path, index=":")
+    except Exception as error:  # ASE's readers raise whatever their parsing meets
+        raise DatasetError(
+            f"{path}: cannot be read as a structure file: {type(error).__name__}: {error}"
+        ) from error
+    return path.name, frames if isinstance(frames, list) else [frames]

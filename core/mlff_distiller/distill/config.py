@@ -1,0 +1,91 @@
+"""Settings of a distillation, as they stand in a YAML file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from mlff_distiller.configuration import STRICT
+from mlff_distiller.data.sampling.config import SamplingConfig
+from mlff_distiller.training.config import TrainingConfig
+
+Preset = Literal["original", "tiny", "ultra-tiny"]
+SOURCES = ("molecules", "parts", "structures", "datasets")
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataConfig:
+    """Where frames come from: exactly one of the four sources.
+
+    Attributes:
+        molecules: ``builtin`` (the list of this package), a file with one SMILES a line, or a list of SMILES.
+        n_molecules: Take so many of them, drawn with the run's seed; None takes all.
+        parts: Files with one SMILES a line for ``train``, ``valid`` and ``test``, when the split shall be yours.
+        structures: Files that ASE reads; each frame is a start geometry.
+        datasets: Labelled files (.h5, .xyz, .extxyz); nothing is sampled.
+        fractions: Shares of the molecules for training, validation and test.
+        n_jobs: Worker processes for sampling.
+    """
+
+    molecules: str | list[str] | None = None
+    n_molecules: Annotated[int, Field(ge=3)] | None = None
+    parts: dict[Literal["train", "valid", "test"], str] | None = None
+    structures: list[str] = Field(default_factory=list)
+    datasets: list[str] = Field(default_factory=list)
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    n_jobs: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        given = [name for name in SOURCES if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"expected exactly one of {', '.join(SOURCES)}, got {', '.join(given) or 'none'}"
+            )
+        if self.parts is not None and len(self.parts) != 3:
+            raise ValueError("expected a file for each of train, valid and test")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class DistillConfig:
+    """One run: one body of labels, one or more students.
+
+    Attributes:
+        name: Of the artifacts; with several students the preset is appended.
+        data: The frames.
+        teacher: Name of the teacher, as `mlff_distiller.data.teachers.load_teacher` takes it.
+        teacher_options: Its options.
+        sampling: How molecules and structures are sampled.
+        students: Presets, trained in this order.
+        cutoff: Å.
+        elements: Symbols that the students shall know; None means those of the training data.
+        init: A shipped name, artifact or checkpoint to start from (fine-tuning); its size must be that of the preset.
+        guide: A larger student whose labels are mixed into the teacher's: a name or path, or ``previous`` for the student
+            that was trained just before (progressive distillation).
+        guide_weight: Share of the guide in the labels.
+        training: The training run.
+        formats: What is exported.
+        seed: Of everything random.
+    """
+
+    name: str
+    data: DataConfig
+    teacher: str = "gfn2-xtb"
+    teacher_options: dict[str, Any] = Field(default_factory=dict)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    students: list[Preset] = Field(default_factory=lambda: ["tiny"], min_length=1)
+    cutoff: float = Field(default=5.0, gt=0)
+    elements: list[str] | None = None
+    init: str | None = None
+    guide: str | None = None
+    guide_weight: float = Field(default=0.5, gt=0, le=1)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    formats: list[Literal["torchscript", "onnx"]] = Field(default_factory=lambda: ["torchscript", "onnx"])
+    seed: int = Field(default=0, ge=0)
+
+    def student_name(self, preset: str) -> str:
+        """Name of the artifact of one of the students."""
+        return self.name if len(self.students) == 1 else f"{self.name}-{preset}"

@@ -1,0 +1,127 @@
+"""The labelled parts of a run: split by molecule first, then sampled, so that no molecule is in two parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.extxyz import read_any
+from mlff_distiller.data.molecules import molecules as builtin_molecules
+from mlff_distiller.data.sampling import sample_molecules, sample_structures
+from mlff_distiller.data.schema import read_dataset
+from mlff_distiller.data.splitting import split_by_molecule
+from mlff_distiller.distill.config import DataConfig, DistillConfig
+from mlff_distiller.errors import ConfigError
+
+PARTS = ("train", "valid", "test")
+
+
+def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = True) -> dict[str, Dataset]:
+    """Training, validation and test data, sampled into ``folder`` where they are not there yet.
+
+    Raises:
+        DistillerError: See the samplers and readers.
+    """
+    data = config.data
+    folder.mkdir(parents=True, exist_ok=True)
+    if data.datasets:
+        return _split(Dataset.concatenate([read_any(Path(path)) for path in data.datasets]), config)
+    if data.structures:
+        output = folder / "frames.h5"
+        if not output.exists():
+            sample_structures(data.structures, output=output, **_sampling_arguments(config, show_progress))
+        return _split(read_dataset(output), config)
+    return {
+        name: _sampled(smiles, folder / f"{name}.h5", config, show_progress)
+        for name, smiles in _molecule_parts(config).items()
+    }
+
+
+def read_smiles(path: Path) -> list[str]:
+    """SMILES of a file, one a line; what follows a space (a name) and lines that start with # are left out.
+
+    Raises:
+        ConfigError: The file cannot be read or holds no SMILES.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the SMILES file {path}: {error}") from None
+    smiles = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    if not smiles:
+        raise ConfigError(f"{path} holds no SMILES; expected one a line")
+    return smiles
+
+
+def dataset_hash(dataset: Dataset) -> str:
+    """SHA-256 of structures and labels, for provenance."""
+    digest = hashlib.sha256()
+    for array in (dataset.atomic_numbers, dataset.splits, dataset.positions, dataset.energy, dataset.forces):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _molecule_parts(config: DistillConfig) -> dict[str, list[str]]:
+    data = config.data
+    if data.parts is not None:
+        return {name: read_smiles(Path(path)) for name, path in data.parts.items()}
+    return split_smiles(_molecules(data), data.n_molecules, data.fractions, config.seed)
+
+
+def _molecules(data: DataConfig) -> list[str]:
+    if data.molecules == "builtin":
+        return builtin_molecules()
+    return (
+        read_smiles(Path(data.molecules)) if isinstance(data.molecules, str) else list(data.molecules or [])
+    )
+
+
+def split_smiles(
+    smiles: Sequence[str], n_molecules: int | None, fractions: Sequence[float], seed: int
+) -> dict[str, list[str]]:
+    """Draw molecules and split them; every part gets at least one.
+
+    Raises:
+        ConfigError: Fewer than three molecules.
+    """
+    unique = list(dict.fromkeys(smiles))
+    chosen = [unique[k] for k in np.random.default_rng(seed).permutation(len(unique))[:n_molecules]]
+    if len(chosen) < 3:
+        raise ConfigError(
+            f"expected at least three molecules, to train, validate and test, got {len(chosen)}"
+        )
+    n_valid, n_test = (max(1, round(fraction * len(chosen))) for fraction in fractions[1:])
+    n_train = max(1, len(chosen) - n_valid - n_test)
+    return dict(
+        zip(
+            PARTS,
+            (chosen[:n_train], chosen[n_train : n_train + n_valid], chosen[n_train + n_valid :]),
+            strict=True,
+        )
+    )
+
+
+def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
+    if not output.exists():
+        sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
+    return read_dataset(output)
+
+
+def _sampling_arguments(config: DistillConfig, show_progress: bool) -> dict:
+    return {
+        "teacher": config.teacher,
+        "config": config.sampling,
+        "seed": config.seed,
+        "n_jobs": config.data.n_jobs,
+        "teacher_options": config.teacher_options,
+        "show_progress": show_progress,
+    }
+
+
+def _split(dataset: Dataset, config: DistillConfig) -> dict[str, Dataset]:
+    indices = split_by_molecule(dataset, config.data.fractions, config.seed)
+    return {name: dataset.select(chosen) for name, chosen in zip(PARTS, indices, strict=True)}

@@ -1,0 +1,191 @@
+"""One distillation from start to end, in a folder that a second call goes on with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from ase.data import atomic_numbers
+
+from mlff_distiller.configuration import to_plain
+from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.statistics import fit_reference_energies
+from mlff_distiller.distill.config import DistillConfig
+from mlff_distiller.distill.data import dataset_hash, prepare_parts
+from mlff_distiller.errors import ConfigError, TrainingError
+from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.write import write_artifacts
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.model.presets import build_student
+from mlff_distiller.registry import load, load_student
+from mlff_distiller.training.batches import GraphSet
+from mlff_distiller.training.trainer import Reporter, TrainingResult, train
+
+Progress = Callable[[str], Reporter]  # gives a reporter for a student's training
+
+
+@dataclass(frozen=True)
+class StudentReport:
+    """One finished student.
+
+    Attributes:
+        name: Of the artifact.
+        files: What was exported, by format.
+        test: Errors on molecules that neither training nor validation saw.
+        seconds: Training time.
+    """
+
+    name: str
+    files: dict[str, Path]
+    test: Accuracy
+    seconds: float
+
+
+def distill(
+    config: DistillConfig, output: Path, progress: Progress | None = None, show_progress: bool = True
+) -> list[StudentReport]:
+    """Sample and label, train, test, export and verify.
+
+    Every step that is complete in ``output`` is kept, and one that was interrupted goes on where it stopped.
+
+    Args:
+        config: The settings; they are written to ``output/distill.yaml``.
+        output: Folder of the run.
+        progress: Makes a callback for each student's training steps.
+        show_progress: Show progress of the sampling.
+
+    Raises:
+        ConfigError: ``output`` holds a run with other settings.
+        DistillerError: Any step failed; the message says which and what to do.
+    """
+    _claim(output, config)
+    parts = prepare_parts(config, output / "data", show_progress)
+    reports: list[StudentReport] = []
+    for preset in config.students:
+        previous = reports[-1].files["torchscript"] if reports and config.guide == "previous" else None
+        reports.append(_distill_student(config, preset, parts, output, previous, progress))
+    summary = [{"name": r.name, "seconds": r.seconds, "test": r.test.to_dict()} for r in reports]
+    replace_file(output / "report.json", [json.dumps(summary, indent=1).encode()])
+    return reports
+
+
+def _claim(output: Path, config: DistillConfig) -> None:
+    """Write the settings, or make sure that those of an earlier call are the same."""
+    output.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
+    path = output / "distill.yaml"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{output} holds a run with other settings (see {path}). Choose another output folder, or delete this one"
+        )
+    replace_file(path, [text.encode()])
+
+
+def _distill_student(
+    config: DistillConfig,
+    preset: str,
+    parts: Mapping[str, Dataset],
+    output: Path,
+    previous: Path | None,
+    progress: Progress | None,
+) -> StudentReport:
+    name = config.student_name(preset)
+    folder = output / name
+    guide = previous if config.guide == "previous" else config.guide
+    labels = parts["train"] if guide is None else mix_labels(parts["train"], guide, config.guide_weight)
+    result = _trained(config, preset, labels, parts["valid"], folder, progress(name) if progress else None)
+    test = measure_accuracy(parts["test"], *predict_dataset(result.student, parts["test"]))
+    provenance = _provenance(config, parts, result, test)
+    files = write_artifacts(result.student, name, provenance, folder, config.formats)
+    return StudentReport(name, files, test, result.seconds)
+
+
+def _trained(
+    config: DistillConfig,
+    preset: str,
+    train_data: Dataset,
+    valid_data: Dataset,
+    folder: Path,
+    report: Reporter | None,
+) -> TrainingResult:
+    student = _new_student(config, preset, train_data)
+    train_set, valid_set = GraphSet(train_data, student), GraphSet(valid_data, student)
+    return train(student, train_set, valid_set, config.training, folder, report)
+
+
+def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> StudentForceField:
+    """A student with scales from the training data, or the one to start from."""
+    if config.init is not None:
+        return load_student(config.init)
+    if config.elements is None:
+        elements = np.unique(train_data.atomic_numbers).tolist()
+    else:
+        elements = sorted(atomic_numbers[symbol] for symbol in config.elements)
+    torch.manual_seed(config.seed)
+    student = build_student(preset, elements, config.cutoff)
+    student.set_scales(
+        fit_reference_energies(train_data), _force_rms(train_data), _mean_neighbors(train_data, student)
+    )
+    return student
+
+
+def _force_rms(dataset: Dataset) -> float:
+    rms = math.sqrt(float((dataset.forces.astype(np.float64) ** 2).mean()))
+    if not rms > 0:
+        raise TrainingError("all forces of the training data are zero; there is nothing to learn")
+    return rms
+
+
+def _mean_neighbors(dataset: Dataset, student: StudentForceField) -> float:
+    return max(1.0, GraphSet(dataset, student).mean_neighbors)
+
+
+def mix_labels(dataset: Dataset, guide: str | Path, weight: float) -> Dataset:
+    """Labels (1 - w) · teacher + w · guide, for progressive distillation.
+
+    Args:
+        dataset: Labelled by the teacher.
+        guide: A larger student, by name or path.
+        weight: w.
+    """
+    energy, forces = predict_dataset(load(guide), dataset)
+    return Dataset(
+        **{
+            name: getattr(dataset, name)
+            for name in ("atomic_numbers", "splits", "positions", "cells", "pbc", "stress")
+        },
+        molecule_id=dataset.molecule_id,
+        regime=dataset.regime,
+        metadata=dataset.metadata,
+        energy=(1 - weight) * dataset.energy + weight * energy,
+        forces=((1 - weight) * dataset.forces + weight * forces).astype(np.float32),
+    )
+
+
+def _provenance(
+    config: DistillConfig, parts: Mapping[str, Dataset], result: TrainingResult, test: Accuracy
+) -> Provenance:
+    metadata = parts["train"].metadata
+    teacher = {key: value for key, value in metadata.items() if key.startswith("teacher")} or {
+        "teacher": "as labelled"
+    }
+    sizes: dict[str, Any] = {
+        name: {"structures": len(part), "atoms": len(part.atomic_numbers), "sha256": dataset_hash(part)}
+        for name, part in parts.items()
+    }
+    best = min(result.curves, key=lambda row: row["valid_loss"])
+    return Provenance(
+        teacher=teacher,
+        dataset={"parts": sizes, "sampling": metadata.get("sampling", "")},
+        training={"config": to_plain(config), "seconds": round(result.seconds, 1), "best": best},
+        accuracy={"test": test.to_dict()},
+    )

@@ -1,0 +1,141 @@
+"""The artifact: what an exported student says of itself, in one JSON document inside the file.
+
+The document is ``extra/metadata.json`` of the TorchScript archive (a zip file), and the metadata property
+``mlff_distiller`` of an ONNX model. It can be read without torch. Nothing in it is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from mlff_distiller.configuration import STRICT, parse_config, to_plain
+from mlff_distiller.errors import ArtifactError, ConfigError
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.units import UNITS
+
+FORMAT_VERSION = 1
+ENTRY = "metadata.json"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Provenance:
+    """Where a student comes from and how good it is; each part is empty where nothing is known.
+
+    Attributes:
+        teacher: name, version, method, licence.
+        dataset: hash, sizes, sampling of the training data.
+        training: configuration, wall time, best epoch.
+        accuracy: held-out errors, as `mlff_distiller.evaluation.metrics.Accuracy.to_dict`.
+    """
+
+    teacher: dict[str, Any] = Field(default_factory=dict)
+    dataset: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    accuracy: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Metadata:
+    """All that an engine and its user need to know. Units as in `mlff_distiller.units`."""
+
+    format_version: int
+    name: str
+    package_version: str
+    elements: list[str]
+    cutoff: float  # Å
+    n_message_passes: int
+    receptive_field: float  # Å, message passes × cutoff
+    dtype: str
+    units: dict[str, str]
+    n_parameters: int
+    reference_energies: dict[str, float]  # E0 in eV by element
+    architecture: dict[str, Any]  # arguments of StudentForceField
+    provenance: Provenance
+
+    def to_json(self) -> str:
+        """The document."""
+        return json.dumps(to_plain(self), indent=1, ensure_ascii=False)
+
+
+def describe(student: StudentForceField, name: str, provenance: Provenance) -> Metadata:
+    """The metadata of a student."""
+    symbols = [chemical_symbols[z] for z in student.elements]
+    return Metadata(
+        format_version=FORMAT_VERSION,
+        name=name,
+        package_version=version("mlff-distiller"),
+        elements=symbols,
+        cutoff=student.cutoff,
+        n_message_passes=student.n_interactions,
+        receptive_field=student.n_interactions * student.cutoff,
+        dtype=str(student.energy_scale.dtype).removeprefix("torch."),
+        units=dict(UNITS),
+        n_parameters=student.n_parameters(),
+        reference_energies=dict(zip(symbols, student.reference.e0.tolist(), strict=True)),
+        architecture=student.architecture(),
+        provenance=provenance,
+    )
+
+
+def parse_metadata(text: str | bytes, source: str) -> Metadata:
+    """Read the document.
+
+    Raises:
+        ArtifactError: It is no JSON, of a format version that this package does not know, or incomplete.
+    """
+    try:
+        values = json.loads(text)
+        found = values["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise ArtifactError(f"{source} holds no metadata of this package; export the student again") from None
+    if found != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{source} is an artifact of format {found}; this version of mlff-distiller "
+            f"({version('mlff-distiller')}) reads format {FORMAT_VERSION}. Install the version that wrote it, or export the student again with this one"
+        )
+    try:
+        return parse_config(Metadata, values, source)
+    except ConfigError as error:
+        raise ArtifactError(f"the metadata of {error}") from None
+
+
+def read_metadata(path: Path) -> Metadata:
+    """The metadata of a TorchScript artifact, after checking that no byte of the file is damaged.
+
+    Raises:
+        ArtifactError: The file is missing, damaged, or no artifact of this package.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            entries = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
+            text = archive.read(entries[0]) if entries and damaged is None else b""
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no artifact {path}") from None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} is not a TorchScript artifact, or it is damaged ({error}); copy or export it again"
+        ) from None
+    if damaged is not None:
+        raise ArtifactError(
+            f"{path} is damaged (its part {damaged} fails the checksum); copy or export it again"
+        )
+    if not entries:
+        raise ArtifactError(
+            f"{path} holds no metadata: it was not exported by mlff-distiller. Use `mlffd export`"
+        )
+    return parse_metadata(text, str(path))
+
+
+def metadata_entry(metadata: Metadata) -> Mapping[str, str]:
+    """The extra files of the TorchScript archive."""
+    return {ENTRY: metadata.to_json()}

@@ -1,0 +1,120 @@
+"""TorchScript: the interchange format, and the only file that knows it.
+
+The artifact is the scripted student itself: ``torch.jit.load(path)`` on a machine without this package gives a module
+with ``predict(atomic_numbers, positions, batch, cell, pbc)``, which searches its own neighbours, and
+``compute(atomic_numbers, edge_index, edge_vec, batch, cell)``. N atoms, E edges, B structures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
+from mlff_distiller.export.artifact import Metadata, metadata_entry, read_metadata
+from mlff_distiller.graph import checked_graph
+from mlff_distiller.model.potential import Prediction, StudentForceField
+from mlff_distiller.training.checkpoint import load_weights
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class TorchScriptPotential:
+    """A loaded artifact, ready for an engine.
+
+    Args:
+        path: File written by `save_torchscript`.
+        device: Any torch device; the weights are moved there whatever the exporting machine had.
+        dtype: Of the network, ``float32`` or ``float64``; sums are float64 in both.
+
+    Raises:
+        ArtifactError: The file is missing, damaged, or of an unknown format.
+        ConfigError: Unknown dtype, or a device that is not there.
+    """
+
+    def __init__(self, path: Path, device: str | torch.device = "cpu", dtype: str = "float32") -> None:
+        if dtype not in DTYPES:
+            raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
+        self.metadata: Metadata = read_metadata(path)
+        self.device = _checked_device(device)
+        self.module = _load_module(path, self.device).to(DTYPES[dtype])
+
+    @property
+    def cutoff(self) -> float:
+        """Å."""
+        return self.metadata.cutoff
+
+    def compute(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> Prediction:
+        """See `StudentForceField.compute`; inputs may be on any device, results are on the potential's.
+
+        Raises:
+            StructureError: An unknown element, or atoms on top of each other.
+        """
+        inputs = [x.to(self.device) for x in (atomic_numbers, edge_index, edge_vec, batch, cell)]
+        try:
+            return Prediction(*self.module.compute(*inputs))
+        except torch.jit.Error as error:
+            raise _as_structure_error(error) from None
+
+    def predict(
+        self,
+        atomic_numbers: Tensor,
+        positions: Tensor,
+        batch: Tensor | None = None,
+        cell: Tensor | None = None,
+        pbc: Tensor | None = None,
+    ) -> Prediction:
+        """Find the neighbours and compute; see `StudentForceField.predict`."""
+        return self.compute(*checked_graph(atomic_numbers, positions, batch, cell, pbc, self.cutoff))
+
+
+def save_torchscript(path: Path, student: StudentForceField, metadata: Metadata) -> None:
+    """Script the student on the CPU and write it with its metadata, all or nothing."""
+    scripted = script(student)
+    replace_file(path, [scripted.save_to_buffer(_extra_files=dict(metadata_entry(metadata)))])
+
+
+def script(student: StudentForceField) -> torch.jit.ScriptModule:
+    """The student as a TorchScript module on the CPU in evaluation mode, its parameters frozen."""
+    copy = StudentForceField(**student.architecture()).to(student.energy_scale.dtype)
+    load_weights(copy, {key: value.cpu() for key, value in student.state_dict().items()})
+    return torch.jit.script(copy.eval().requires_grad_(False))
+
+
+def student_from_artifact(path: Path) -> tuple[StudentForceField, Metadata]:
+    """The eager student inside an artifact, for fine-tuning, and its metadata.
+
+    Raises:
+        ArtifactError: See `TorchScriptPotential`.
+    """
+    metadata = read_metadata(path)
+    student = StudentForceField(**metadata.architecture)
+    load_weights(student, _load_module(path, torch.device("cpu")).state_dict(), source=str(path))
+    return student, metadata
+
+
+def _load_module(path: Path, device: torch.device) -> torch.jit.ScriptModule:
+    try:
+        return torch.jit.load(str(path), map_location=device)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ArtifactError(f"{path} cannot be loaded by torch {torch.__version__}: {reason}") from None
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from None
+
+
+def _as_structure_error(error: torch.jit.Error) -> Exception:
+    """The sentence that the scripted checks raised, without TorchScript's traceback."""
+    _, found, sentence = str(error).rpartition("StructureError: ")
+    return StructureError(sentence.strip()) if found else error

@@ -1,0 +1,134 @@
+"""Tables for the terminal. Energies in meV per atom, forces in meV/Å."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.table import Table
+
+from mlff_distiller.data.runs import RunReport
+from mlff_distiller.data.statistics import DatasetStatistics
+from mlff_distiller.distill.run import StudentReport
+from mlff_distiller.evaluation.metrics import Accuracy, EnergyErrors, ForceErrors
+from mlff_distiller.export.artifact import Metadata
+from mlff_distiller.units import MEV
+
+FORCE_COLUMNS = ("atoms", "MAE meV/Å", "RMSE meV/Å", "R²", "label RMS eV/Å")
+
+
+def run_table(report: RunReport) -> Table:
+    """What a sampling or labelling run gave."""
+    table = _table(
+        f"{report.output}: {report.n_frames} frames in {report.seconds:.0f} s", ["frames", "count"]
+    )
+    for regime, count in report.frames_by_regime.items():
+        table.add_row(regime or "unknown", str(count))
+    for reason, count in report.failures.items():
+        table.add_row(f"left out: {reason}", str(count))
+    return table
+
+
+def statistics_table(title: str, statistics: DatasetStatistics) -> Table:
+    """The main numbers of a dataset."""
+    table = _table(title, ["", "value"])
+    rows = {
+        "structures": statistics.n_structures,
+        "atoms": statistics.n_atoms,
+        "molecules": statistics.n_molecules,
+        "elements": ", ".join(f"{symbol} {count}" for symbol, count in statistics.elements.items()),
+        "regimes": ", ".join(f"{regime} {count}" for regime, count in statistics.regimes.items()),
+        "force RMS": f"{statistics.force_rms:.3f} eV/Å",
+        "largest force": f"{statistics.max_force:.2f} eV/Å (structure {statistics.max_force_structure})",
+        "shortest distance": f"{statistics.min_distance:.3f} Å" if statistics.min_distance else "none",
+        "periodic": f"{100 * statistics.periodic_fraction:.0f} %",
+        "with stress": statistics.n_with_stress,
+    }
+    for key, value in rows.items():
+        table.add_row(key, str(value))
+    return table
+
+
+def accuracy_tables(title: str, accuracy: Accuracy) -> list[Table]:
+    """Forces by element and regime, energies by regime."""
+    forces = _table(f"{title}: forces", ["group", *FORCE_COLUMNS])
+    groups = {"all": accuracy.forces, **accuracy.forces_by_element, **accuracy.forces_by_regime}
+    for name, errors in groups.items():
+        forces.add_row(name, *_force_cells(errors))
+    energies = _table(
+        f"{title}: energies",
+        ["group", "structures", "MAE meV/atom", "RMSE meV/atom", "MAE within a molecule meV/atom"],
+    )
+    for name, errors in {"all": accuracy.energy, **accuracy.energy_by_regime}.items():
+        energies.add_row(name, *_energy_cells(errors))
+    return [forces, energies]
+
+
+def students_table(reports: Sequence[StudentReport]) -> Table:
+    """Errors of finished students on the test molecules."""
+    table = _table(
+        "molecules never seen in training", ["student", "frames", *FORCE_COLUMNS, "energy MAE meV/atom"]
+    )
+    for report in reports:
+        test = report.test
+        rows: Iterable[tuple[str, ForceErrors, EnergyErrors]] = [
+            ("all", test.forces, test.energy),
+            *(
+                (r, test.forces_by_regime[r], test.energy_by_regime[r])
+                for r in test.forces_by_regime
+                if r.startswith("md")
+            ),
+        ]
+        for regime, forces, energy in rows:
+            table.add_row(report.name, regime, *_force_cells(forces), f"{MEV * energy.mae:.2f}")
+    return table
+
+
+def models_table(models: Mapping[str, Metadata]) -> Table:
+    """The shipped students."""
+    columns = [
+        "name",
+        "parameters",
+        "elements",
+        "teacher",
+        "300 K force MAE meV/Å",
+        "300 K R²",
+        "all frames R²",
+    ]
+    table = _table("shipped students (errors on molecules never seen in training)", columns)
+    for name, metadata in models.items():
+        forces = metadata.provenance.accuracy["test"]["forces"]
+        warm = metadata.provenance.accuracy["test"]["forces_by_regime"]["md-300K"]
+        table.add_row(
+            name,
+            f"{metadata.n_parameters:,}",
+            " ".join(metadata.elements),
+            metadata.provenance.teacher["teacher"],
+            f"{MEV * warm['mae']:.1f}",
+            f"{warm['r2']:.4f}",
+            f"{forces['r2']:.4f}",
+        )
+    return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _force_cells(errors: ForceErrors) -> list[str]:
+    values = (
+        f"{MEV * errors.mae:.1f}",
+        f"{MEV * errors.rmse:.1f}",
+        f"{errors.r2:.4f}",
+        f"{errors.label_rms:.3f}",
+    )
+    return [str(errors.n_atoms), *values]
+
+
+def _energy_cells(errors: EnergyErrors) -> list[str]:
+    return [
+        str(errors.n_structures),
+        *(f"{MEV * value:.2f}" for value in (errors.mae, errors.rmse, errors.mae_shifted)),
+    ]

@@ -1,0 +1,78 @@
+"""Energies and forces for training, eager and compiled.
+
+A force loss needs the gradient of a gradient. Eager autograd builds that graph anew at every step; here energy *and* forces
+are traced once into a graph of plain operations (``make_fx``), of which the parameters are inputs, so that the double backward
+is an ordinary backward that ``torch.compile`` can fuse.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx import GraphModule
+from torch.fx.experimental import _config as fx_config
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from mlff_distiller.graph import sum_atoms, sum_edges
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.training.batches import Batch
+
+
+class EnergyForces(nn.Module):
+    """Interaction energies (B,) and forces (N, 3) of a batch, differentiable in the student's parameters."""
+
+    def __init__(self, student: StudentForceField) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(
+        self, species: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, n_atoms: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Arguments as the fields of `Batch`; eV and eV/Å in the network's dtype, E0 not included."""
+        edge_vec = edge_vec.detach().requires_grad_(True)
+        e = self.student.interaction_energies(species, edge_index, edge_vec)
+        (g,) = torch.autograd.grad(e.sum(), edge_vec, create_graph=True)
+        forces = sum_edges(g, edge_index[0], species.shape[0]) - sum_edges(g, edge_index[1], species.shape[0])
+        return sum_atoms(e, batch, n_atoms.shape[0]), forces
+
+
+class CompiledEnergyForces(nn.Module):
+    """The same numbers as `EnergyForces`, about three times faster to train on a CPU after half a minute of compilation.
+
+    Args:
+        student: Its parameters stay where they are; optimisers and checkpoints see them as usual.
+        example: Any batch with at least two structures and two edges, to trace with.
+    """
+
+    def __init__(self, student: StudentForceField, example: Batch) -> None:
+        super().__init__()
+        self.student = student
+        eager = EnergyForces(student)
+        names = [name for name, _ in eager.named_parameters()]
+
+        def functional(parameters: list[Tensor], *inputs: Tensor) -> tuple[Tensor, Tensor]:
+            return functional_call(eager, dict(zip(names, parameters, strict=True)), inputs)
+
+        parameters = [parameter.detach().requires_grad_(True) for parameter in student.parameters()]
+        with fx_config.patch(use_duck_shape=False):  # or dimensions that are equal by chance count as one
+            graph = make_fx(functional, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
+                parameters, *example[:5]
+            )
+        self._compiled = torch.compile(_without_detach(graph), dynamic=True, fullgraph=True)
+
+    def forward(
+        self, species: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, n_atoms: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `EnergyForces.forward`."""
+        return self._compiled(list(self.student.parameters()), species, edge_index, edge_vec, batch, n_atoms)
+
+
+def _without_detach(graph: GraphModule) -> GraphModule:
+    """Remove aten.detach nodes: tracing puts them on saved tensors, where they silently cut second-order terms."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and node.target is torch.ops.aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return graph

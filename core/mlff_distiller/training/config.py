@@ -1,0 +1,51 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from mlff_distiller.configuration import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class LossConfig:
+    """Weights of the loss: w_E · Huber(ΔE/N) + w_F · mean |ΔF|, in eV and eV/Å."""
+
+    energy_weight: float = Field(default=5.0, ge=0)
+    final_energy_weight: float = Field(
+        default=50.0, ge=0
+    )  # in the last quarter, when the forces have settled
+    force_weight: float = Field(default=100.0, ge=0)
+    huber_delta: float = Field(default=0.01, gt=0)  # eV per atom
+
+
+@dataclass(frozen=True, config=STRICT)
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay to zero."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-6, ge=0)
+    warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of all steps
+    gradient_clip: float = Field(default=10.0, gt=0)  # norm over all parameters
+    ema_decay: float = Field(
+        default=0.999, gt=0, lt=1
+    )  # per step; the average is what is evaluated and exported
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingConfig:
+    """One training run. The same values, data and machine give the same weights on one CPU thread."""
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=16, ge=1)  # structures
+    seed: int = Field(default=0, ge=0)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    compile: bool = True  # torch.compile: about half a minute once, then some three times faster on a CPU
+    validate_every: int = Field(default=1, ge=1)  # epochs
+    max_atoms: int = Field(default=4096, ge=1)  # atoms held at once in validation
+    checkpoint_minutes: float = Field(default=2.0, gt=0)  # also within an epoch
+    threads: int | None = Field(default=None, ge=1)  # CPU threads; None leaves torch's choice
+    accelerator: str = "auto"  # as in Lightning Fabric: auto, cpu, cuda, mps
+    devices: int | str = 1  # number of devices, or "auto" under torchrun

@@ -1,0 +1,31 @@
+"""The training loss.  B structures, N atoms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import huber_loss
+
+
+def energy_loss(predicted: Tensor, target: Tensor, n_atoms: Tensor, delta: float) -> Tensor:
+    """Huber loss of the energy error per atom: quadratic below ``delta``, linear above, so that outliers do not rule.
+
+    Args:
+        predicted: (B,) eV.
+        target: (B,) eV.
+        n_atoms: (B,).
+        delta: eV per atom.
+    """
+    return huber_loss(predicted / n_atoms, target / n_atoms, delta=delta)
+
+
+def force_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean over atoms of |ΔF| in eV/Å: rotation-invariant, and robust since it is not squared.
+
+    The square root is smoothed at 0.1 meV/Å, where its derivative would be undefined.
+
+    Args:
+        predicted: (N, 3) eV/Å.
+        target: (N, 3) eV/Å.
+    """
+    return torch.sqrt(((predicted - target) ** 2).sum(dim=1) + 1e-8).mean()

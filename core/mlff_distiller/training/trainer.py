@@ -1,0 +1,281 @@
+"""The training loop: Lightning Fabric moves the tensors, this file says what a step is.
+
+A run lives in a folder: ``last.ckpt`` (to go on from), ``best.ckpt`` (lowest validation loss), ``curves.csv`` and ``curves.png``,
+and TensorBoard events. Calling `train` again with the same settings goes on from ``last.ckpt`` and ends with the weights of an
+uninterrupted run: batches depend on seed and epoch alone, and everything else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from mlff_distiller.configuration import to_plain
+from mlff_distiller.errors import CheckpointError, TrainingError
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
+from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
+from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
+from mlff_distiller.training.curves import LearningCurves
+from mlff_distiller.training.losses import energy_loss, force_loss
+from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
+from mlff_distiller.training.validation import validation_errors
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where a run ended.
+
+    Attributes:
+        student: The averaged weights with the lowest validation loss.
+        curves: One row per validation.
+        best_epoch: Epochs trained when the validation loss was lowest.
+        seconds: Training time, that of earlier sessions of the same run included.
+    """
+
+    student: StudentForceField
+    curves: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+
+Reporter = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, latest validation)
+
+
+def train(
+    student: StudentForceField,
+    train_set: GraphSet,
+    valid_set: GraphSet,
+    config: TrainingConfig,
+    output: Path,
+    report: Reporter | None = None,
+) -> TrainingResult:
+    """Fit a student, or go on with a run that was interrupted.
+
+    Args:
+        student: Start weights and scales; changed in place.
+        train_set: What is learnt.
+        valid_set: What decides which weights are kept.
+        config: Settings.
+        output: Folder of the run.
+        report: Called after every step with the steps done, the steps in all, and the latest validation.
+
+    Raises:
+        TrainingError: The loss is not finite.
+        CheckpointError: ``output`` holds a run with other settings.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    run = _Run(student, train_set, valid_set, config, output)
+    run.resume()
+    try:
+        run.fit(report)
+    except KeyboardInterrupt:
+        run.save_last()
+        raise
+    return run.result()
+
+
+class _Run:
+    """The state of a run: model, average, optimiser, position and history."""
+
+    def __init__(
+        self,
+        student: StudentForceField,
+        train_set: GraphSet,
+        valid_set: GraphSet,
+        config: TrainingConfig,
+        output: Path,
+    ) -> None:
+        self.config, self.output, self.train_set, self.valid_set = config, output, train_set, valid_set
+        self.fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision="32-true")
+        self.fabric.launch()
+        self.student = student.to(self.fabric.device)
+        self.average = AveragedModel(student, multi_avg_fn=exponential_average(config.optimizer.ema_decay))
+        self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        optimizer = _optimizer(student, config.optimizer)
+        self.model, self.optimizer = self.fabric.setup(self._energy_forces(student), optimizer)
+        self.scheduler = LambdaLR(self.optimizer, warmup_cosine(self.total_steps, config.optimizer.warmup))
+        self.step = 0
+        self.seconds = 0.0
+        self.sums = dict.fromkeys(
+            ("steps", "loss", "energy_loss", "force_loss"), 0.0
+        )  # since the last validation
+        self.curves = LearningCurves(output)
+        self.evaluator = EnergyForces(self.average.module)
+
+    def _energy_forces(self, student: StudentForceField) -> nn.Module:
+        if not self.config.compile:
+            return EnergyForces(student)
+        return CompiledEnergyForces(student, self._batch(self._epoch_batches(0)[0]))
+
+    def _epoch_batches(self, epoch: int) -> list[np.ndarray]:
+        return shuffled_batches(len(self.train_set), self.config.batch_size, self.config.seed, epoch)
+
+    def _batch(self, indices: np.ndarray) -> Batch:
+        """This process's share of a batch, on its device."""
+        share = indices[self.fabric.global_rank :: self.fabric.world_size]
+        return self.train_set.collate(share).to(self.fabric.device)
+
+    def fit(self, report: Reporter | None) -> None:
+        started = saved = time.monotonic()
+        before = self.seconds
+        latest = self.curves.rows[-1] if self.curves.rows else {}
+        while self.step < self.total_steps:
+            epoch, position = divmod(self.step, self.steps_per_epoch)
+            for indices in self._epoch_batches(epoch)[position:]:
+                self._train_step(indices)
+                self.seconds = before + time.monotonic() - started
+                if report is not None:
+                    report(self.step, self.total_steps, latest)
+                if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    self.save_last()
+                    saved = time.monotonic()
+            if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
+                latest = self._validate(epoch + 1)
+                self.save_last()
+                saved = time.monotonic()
+
+    def _train_step(self, indices: np.ndarray) -> None:
+        batch = self._batch(indices)
+        energy, forces = self.model(
+            batch.species, batch.edge_index, batch.edge_vec, batch.batch, batch.n_atoms
+        )
+        loss_e = energy_loss(energy, batch.energy, batch.n_atoms, self.config.loss.huber_delta)
+        loss_f = force_loss(forces, batch.forces)
+        energy_weight = scheduled_energy_weight(self.config.loss, self.step / self.total_steps)
+        loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.config.optimizer.gradient_clip, error_if_nonfinite=False
+        )
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            self._stop_at_non_finite(indices)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.average.update_parameters(self.student)
+        self.step += 1
+        self.sums["steps"] += 1.0
+        for name, value in (("loss", loss), ("energy_loss", loss_e), ("force_loss", loss_f)):
+            self.sums[name] += float(value.detach())
+
+    def _stop_at_non_finite(self, indices: np.ndarray) -> None:
+        self.save_last()
+        shown = ", ".join(f"{i} {self.train_set.names[i]}".strip() for i in sorted(indices.tolist()))
+        raise TrainingError(
+            f"the loss or its gradient is not finite at step {self.step + 1}, structures of the training set: {shown}. "
+            "Look at the labels of these structures; if they are sound, lower optimizer.learning_rate or "
+            "optimizer.gradient_clip. The last good state is in last.ckpt"
+        )
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Errors of the averaged weights; keeps them if they are the best so far."""
+        errors = validation_errors(
+            self.evaluator, self.valid_set, self.config.loss, self.config.max_atoms, self.fabric.device
+        )
+        n_steps = self.sums.pop("steps")
+        means = {f"train_{name}": total / n_steps for name, total in self.sums.items()}
+        self.sums = dict.fromkeys(("steps", *self.sums), 0.0)
+        row = {
+            "epoch": float(epoch),
+            "step": float(self.step),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **means,
+            **errors,
+        }
+        is_best = row["valid_loss"] < min((r["valid_loss"] for r in self.curves.rows), default=math.inf)
+        if self.fabric.is_global_zero:
+            self.curves.append(row)
+            if is_best:
+                self._save("best.ckpt")
+        else:
+            self.curves.rows.append(row)
+        return row
+
+    def save_last(self) -> None:
+        """Write ``last.ckpt``."""
+        if self.fabric.is_global_zero:
+            self._save("last.ckpt")
+        self.fabric.barrier()
+
+    def _save(self, name: str) -> None:
+        save_checkpoint(
+            self.output / name,
+            self.student,
+            average=self.average.module.state_dict(),
+            n_averaged=self.average.n_averaged,
+            optimizer=self.optimizer.state_dict(),
+            scheduler={"last_epoch": self.scheduler.last_epoch},
+            step=self.step,
+            seconds=self.seconds,
+            sums=dict(self.sums),
+            curves=list(self.curves.rows),
+            config=to_plain(self.config),
+        )
+
+    def resume(self) -> None:
+        """Continue from ``last.ckpt`` if there is one."""
+        path = self.output / "last.ckpt"
+        if not path.exists():
+            self.output.mkdir(parents=True, exist_ok=True)
+            return
+        payload = read_checkpoint(path)
+        different = _differences(payload["config"], to_plain(self.config))
+        if different or payload["architecture"] != self.student.architecture():
+            raise CheckpointError(
+                f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
+                "Use the same settings to go on with it, or another output folder to start anew"
+            )
+        load_weights(self.student, payload["weights"], source=str(path))
+        load_weights(self.average.module, payload["average"], source=str(path))
+        self.average.n_averaged.copy_(payload["n_averaged"])
+        self.optimizer.load_state_dict(payload["optimizer"])
+        self._restore_schedule(payload["step"])
+        self.seconds, self.sums = payload["seconds"], dict(payload["sums"])
+        self.curves.restore(payload["curves"])
+
+    def _restore_schedule(self, step: int) -> None:
+        self.step = step
+        self.scheduler.last_epoch = step
+        for group, base in zip(self.optimizer.param_groups, self.scheduler.base_lrs, strict=True):
+            group["lr"] = base * self.scheduler.lr_lambdas[0](step)
+
+    def result(self) -> TrainingResult:
+        """The best weights of the finished run."""
+        best = min(self.curves.rows, key=lambda row: row["valid_loss"])
+        payload = read_checkpoint(self.output / "best.ckpt")
+        load_weights(self.student, payload["average"], source="best.ckpt")
+        return TrainingResult(self.student.cpu().eval(), self.curves.rows, int(best["epoch"]), self.seconds)
+
+
+def _optimizer(student: StudentForceField, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """AdamW that decays matrices only: a decay of biases and embeddings has no use."""
+    matrices = [
+        p
+        for name, p in student.named_parameters()
+        if p.ndim == 2 and "embedding" not in name and "initial_message.phi" not in name
+    ]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in student.parameters() if id(p) not in chosen]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
