@@ -105,9 +105,15 @@ def check_distances(edge_index: Tensor, edge_vec: Tensor, minimum: float = MIN_D
     if edge_vec.shape[0] > 0:
         r2 = (edge_vec * edge_vec).sum(1)
         closest = int(r2.argmin())
-        r = float(torch.round(r2[closest].sqrt(), decimals=3))
-        if not r >= minimum:  # also catches NaN
-            i, j = int(edge_index[0, closest]), int(edge_index[1, closest])
+        i, j = int(edge_index[0, closest]), int(edge_index[1, closest])
+        if bool(torch.isnan(r2[closest])):
             raise StructureError(
-                f"atoms {i} and {j} are {r} Å apart, less than {minimum} Å: the structure is not physical; look at these atoms"
+                f"the vector from atom {i} to atom {j} is not finite; look for the step that produced it"
+            )
+        r = float(r2[closest].sqrt())
+        if r < minimum:
+            pm = int(100.0 * r + 0.5)  # the text is made of integers, since TorchScript cannot format a float
+            raise StructureError(
+                f"atoms {i} and {j} are {pm} pm apart, less than {int(100.0 * minimum)} pm: "
+                "the structure is not physical; look at these atoms"
             )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from mlff_distiller.errors import ConfigError, DistillerError
 
@@ -205,17 +206,24 @@ def _print_report(report: Any) -> None:
 
 def main() -> None:
     """Entry point of ``mlffd``."""
+    run_app(app)
+
+
+def run_app(command: typer.Typer) -> None:
+    """Run a command line; a user's mistake and Ctrl-C end in one sentence and an exit status.
+
+    Args:
+        command: A Typer application.
+    """
     try:
-        app()
+        status = command(standalone_mode=False)
     except DistillerError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         errors.print("interrupted; the same command goes on where this one stopped")
         sys.exit(130)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    except typer.TyperException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -150,7 +150,9 @@ def test_from_atoms_refuses_stale_labels(frames):
         Dataset.from_atoms(frames)
 
 
-@pytest.mark.parametrize(("name", "value"), [("energy", [1.0, 2.0]), ("energy", "low"), ("forces", np.ones(3))])
+@pytest.mark.parametrize(
+    ("name", "value"), [("energy", [1.0, 2.0]), ("energy", "low"), ("forces", np.ones(3))]
+)
 def test_from_atoms_refuses_misshapen_labels(frames, name, value):
     frames[1].calc.results[name] = value
     with pytest.raises(DatasetError, match=f"Frame 1: expected .*{name}"):

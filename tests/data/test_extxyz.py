@@ -68,7 +68,23 @@ def test_any_text_and_number_survives(tmp_path, texts, numbers, forces):
 
 @pytest.mark.parametrize(
     "smiles",
-    ["F", "N", "F/C=C\\F", "[H][H]", "C#N", "[Na+].[Cl-]", "true", "12", "_JSON 1", "C  C", 'a"b', "'", "\n"],
+    [
+        "F",
+        "N",
+        "F/C=C\\F",
+        "[H][H]",
+        "C#N",
+        "[Na+].[Cl-]",
+        "true",
+        "12",
+        "_JSON 1",
+        "C  C",
+        'a"b',
+        "'",
+        "\n",
+        "a\nb",
+        "a\rb",
+    ],
 )
 def test_text_that_ase_would_misread(tmp_path, dataset, smiles):
     named = dataclasses.replace(dataset.select([0]), molecule_id=np.array([smiles]))
@@ -150,7 +166,9 @@ def test_parse_keys():
     assert keys == LabelKeys(energy="E", stress="S")
 
 
-@pytest.mark.parametrize("text", ["", "energy", "energy=", "charge=q", "energy=a,energy=b", "energy=a,", "=a"])
+@pytest.mark.parametrize(
+    "text", ["", "energy", "energy=", "charge=q", "energy=a,energy=b", "energy=a,", "=a"]
+)
 def test_parse_refuses(text):
     with pytest.raises(ConfigError, match="Expected keys such as energy=E_dft,forces=F_dft"):
         LabelKeys.parse(text)

@@ -153,23 +153,42 @@ def test_bad_values(foreign, where, entry, value, message, put):
 
 def test_the_message_counts_what_is_affected(path):
     with h5py.File(path, "a") as file:
+        file["/labels/forces"][[3, 4, 5, 10]] = np.nan  # structures 1 and 2
+    with pytest.raises(
+        DatasetError, match=r"at structure 1, atom 0 .*; 2 of 8 structures are affected\. Label these"
+    ):
+        read_dataset(path)
+    with h5py.File(path, "a") as file:
         file["/labels/energy"][[1, 5, 7]] = np.nan
     with pytest.raises(DatasetError, match=r"at structure 1; 3 of 8 structures are affected\. Label these"):
         read_dataset(path)
 
 
-@pytest.mark.parametrize("cell", [np.zeros((3, 3)), np.diag([9.0, 9, 0]), np.ones((3, 3)), np.full((3, 3), np.nan)])
+@pytest.mark.parametrize(
+    "cell", [np.zeros((3, 3)), np.diag([9.0, 9, 0]), np.ones((3, 3)), np.full((3, 3), np.nan)]
+)
 def test_periodic_without_a_volume(foreign, cell, put):
     put(foreign, "/structures/cells", np.stack([np.diag([9.0, 9, 9]), cell]))
     put(foreign, "/structures/pbc", np.ones((2, 3), dtype=bool))
     put(foreign, "/labels/stress", np.zeros((2, 6)))
-    with pytest.raises(DatasetError, match=r"/structures/cells: expected .* lattice vectors .*at structure 1"):
+    with pytest.raises(
+        DatasetError, match=r"/structures/cells: expected .* lattice vectors .*at structure 1"
+    ):
+        read_dataset(foreign)
+
+
+def test_slab_without_an_area(foreign, put):
+    put(foreign, "/structures/cells", np.tile([[9.0, 0, 0], [18, 0, 0], [0, 0, 9]], (2, 1, 1)))
+    put(foreign, "/structures/pbc", np.tile([True, True, False], (2, 1)))
+    with pytest.raises(DatasetError, match="linearly independent lattice vectors .*; 2 of 2 structures"):
         read_dataset(foreign)
 
 
 def test_periodic_without_cells(foreign, put):
     put(foreign, "/structures/pbc", np.ones((2, 3), dtype=bool))
-    with pytest.raises(DatasetError, match="/structures/cells: expected linearly independent lattice vectors"):
+    with pytest.raises(
+        DatasetError, match="/structures/cells: expected linearly independent lattice vectors"
+    ):
         read_dataset(foreign)
 
 

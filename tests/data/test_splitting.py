@@ -118,7 +118,9 @@ def test_bad_fractions(fractions):
 
 
 def test_too_few_molecules():
-    with pytest.raises(DatasetError, match=r"at least 3 different molecules to fill 3 parts, got 2\. Sample more"):
+    with pytest.raises(
+        DatasetError, match=r"at least 3 different molecules to fill 3 parts, got 2\. Sample more"
+    ):
         split_by_molecule(dataset_of(["C", "CC", "C", "C.CC"]))
 
 

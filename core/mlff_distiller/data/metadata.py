@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 
 import h5py
@@ -88,7 +87,7 @@ def _check_units_of(node: h5py.Group | h5py.Dataset, where: str) -> None:
     for key, value in node.attrs.items():
         if "unit" not in key.lower():
             continue
-        words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", _text(value)).lower())
+        words = re.findall(r"[^\W\d_]+", _text(value).lower())
         if not set(words) <= _UNIT_WORDS | _QUANTITY_WORDS:
             raise DatasetError(
                 f"{where}: attribute {key!r}: expected eV and Å (as in {UNITS!r}), got {_text(value)!r}. "

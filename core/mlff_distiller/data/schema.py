@@ -110,8 +110,7 @@ def write_dataset(
     # HDF5 1.10 has checksums on the file's structure; before, a flipped bit could turn forces into zeros.
     with h5py.File(image, "w", libver=("v110", "v110")) as file:
         for where, values in _arrays_of(dataset).items():
-            # track_times=False: time stamps would make equal datasets differ as files.
-            file.create_dataset(where, data=values, compression=compression, shuffle=True, track_times=False)
+            file.create_dataset(where, data=values, compression=compression, shuffle=True)
         write_metadata(file.require_group(GROUP), dataset.metadata, str(path))
     replace_file(path, [image.getbuffer()])
 

@@ -22,7 +22,8 @@ class DataConfig:
     Attributes:
         molecules: ``builtin`` (the list of this package), a file with one SMILES a line, or a list of SMILES.
         n_molecules: Take so many of them, drawn with the run's seed; None takes all.
-        parts: Files with one SMILES a line for ``train``, ``valid`` and ``test``, when the split shall be yours.
+        parts: Files for ``train``, ``valid`` and ``test``, when the split shall be yours: labelled ones (.h5, .xyz,
+            .extxyz), or lists with one SMILES a line, which are sampled.
         structures: Files that ASE reads; each frame is a start geometry.
         datasets: Labelled files (.h5, .xyz, .extxyz); nothing is sampled.
         fractions: Shares of the molecules for training, validation and test.

@@ -35,9 +35,16 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         if not output.exists():
             sample_structures(data.structures, output=output, **_sampling_arguments(config, show_progress))
         return _split(read_dataset(output), config)
+    if data.parts is not None:
+        return {
+            name: _given_part(Path(path), folder / f"{name}.h5", config, show_progress)
+            for name, path in data.parts.items()
+        }
     return {
         name: _sampled(smiles, folder / f"{name}.h5", config, show_progress)
-        for name, smiles in _molecule_parts(config).items()
+        for name, smiles in split_smiles(
+            _molecules(data), data.n_molecules, data.fractions, config.seed
+        ).items()
     }
 
 
@@ -65,11 +72,10 @@ def dataset_hash(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _molecule_parts(config: DistillConfig) -> dict[str, list[str]]:
-    data = config.data
-    if data.parts is not None:
-        return {name: read_smiles(Path(path)) for name, path in data.parts.items()}
-    return split_smiles(_molecules(data), data.n_molecules, data.fractions, config.seed)
+def _given_part(path: Path, output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
+    if path.suffix in (".h5", ".hdf5", ".xyz", ".extxyz"):
+        return read_any(path)
+    return _sampled(read_smiles(path), output, config, show_progress)
 
 
 def _molecules(data: DataConfig) -> list[str]:

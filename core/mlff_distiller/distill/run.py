@@ -21,7 +21,7 @@ from mlff_distiller.data.statistics import fit_reference_energies
 from mlff_distiller.distill.config import DistillConfig
 from mlff_distiller.distill.data import dataset_hash, prepare_parts
 from mlff_distiller.errors import ConfigError, TrainingError
-from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
+from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifacts
 from mlff_distiller.model.potential import StudentForceField
@@ -133,7 +133,7 @@ def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> Stu
     torch.manual_seed(config.seed)
     student = build_student(preset, elements, config.cutoff)
     student.set_scales(
-        fit_reference_energies(train_data), _force_rms(train_data), _mean_neighbors(train_data, student)
+        fit_reference_energies(train_data), _force_rms(train_data), _mean_neighbors(train_data, config.cutoff)
     )
     return student
 
@@ -145,8 +145,11 @@ def _force_rms(dataset: Dataset) -> float:
     return rms
 
 
-def _mean_neighbors(dataset: Dataset, student: StudentForceField) -> float:
-    return max(1.0, GraphSet(dataset, student).mean_neighbors)
+def _mean_neighbors(dataset: Dataset, cutoff: float, n_structures: int = 200) -> float:
+    """Mean number of edges per atom, from structures evenly spread over the dataset."""
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, n_structures).astype(int))
+    graph = dataset_graph(dataset.select(chosen), 0, len(chosen), cutoff)
+    return max(1.0, graph.edge_vec.shape[0] / graph.batch.shape[0])
 
 
 def mix_labels(dataset: Dataset, guide: str | Path, weight: float) -> Dataset:

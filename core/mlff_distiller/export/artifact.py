@@ -7,7 +7,9 @@ The document is ``extra/metadata.json`` of the TorchScript archive (a zip file),
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,18 @@ from mlff_distiller.units import UNITS
 
 FORMAT_VERSION = 1
 ENTRY = "metadata.json"
+
+# what Python's zipfile raises when it meets bytes that make no sense
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -121,7 +135,7 @@ def read_metadata(path: Path) -> Metadata:
             text = archive.read(entries[0]) if entries and damaged is None else b""
     except FileNotFoundError:
         raise ArtifactError(f"there is no artifact {path}") from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
+    except _DAMAGE as error:
         raise ArtifactError(
             f"{path} is not a TorchScript artifact, or it is damaged ({error}); copy or export it again"
         ) from None

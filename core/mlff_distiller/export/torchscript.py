@@ -7,6 +7,9 @@ with ``predict(atomic_numbers, positions, batch, cell, pbc)``, which searches it
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -83,7 +86,8 @@ def script(student: StudentForceField) -> torch.jit.ScriptModule:
     """The student as a TorchScript module on the CPU in evaluation mode, its parameters frozen."""
     copy = StudentForceField(**student.architecture()).to(student.energy_scale.dtype)
     load_weights(copy, {key: value.cpu() for key, value in student.state_dict().items()})
-    return torch.jit.script(copy.eval().requires_grad_(False))
+    with _deprecation_accepted():
+        return torch.jit.script(copy.eval().requires_grad_(False))
 
 
 def student_from_artifact(path: Path) -> tuple[StudentForceField, Metadata]:
@@ -100,7 +104,8 @@ def student_from_artifact(path: Path) -> tuple[StudentForceField, Metadata]:
 
 def _load_module(path: Path, device: torch.device) -> torch.jit.ScriptModule:
     try:
-        return torch.jit.load(str(path), map_location=device)
+        with _deprecation_accepted():
+            return torch.jit.load(str(path), map_location=device)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ArtifactError(f"{path} cannot be loaded by torch {torch.__version__}: {reason}") from None
@@ -118,3 +123,11 @@ def _as_structure_error(error: torch.jit.Error) -> Exception:
     """The sentence that the scripted checks raised, without TorchScript's traceback."""
     _, found, sentence = str(error).rpartition("StructureError: ")
     return StructureError(sentence.strip()) if found else error
+
+
+@contextmanager
+def _deprecation_accepted() -> Iterator[None]:
+    """torch calls TorchScript deprecated, but it is what C++ engines can load without Python."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=DeprecationWarning)
+        yield

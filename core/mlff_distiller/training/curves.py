@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.evaluation.plots import new_figure
 from mlff_distiller.units import MEV
 
 
@@ -54,12 +55,8 @@ class LearningCurves:
 
 def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     """Loss, force and energy errors against the epoch."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(10, 3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 3)
     loss, force, energy = figure.subplots(1, 3)
     loss.plot(epochs, [row["train_loss"] for row in rows], label="training")
     loss.plot(epochs, [row["valid_loss"] for row in rows], label="validation (averaged weights)")

@@ -130,23 +130,33 @@ class _Run:
         return self.train_set.collate(share).to(self.fabric.device)
 
     def fit(self, report: Reporter | None) -> None:
+        """All steps and validations that are still to do."""
         started = saved = time.monotonic()
         before = self.seconds
         latest = self.curves.rows[-1] if self.curves.rows else {}
-        while self.step < self.total_steps:
+        while True:
+            if self._validation_due():
+                latest = self._validate()
+                self.save_last()
+                saved = time.monotonic()
+            if self.step == self.total_steps:
+                return
             epoch, position = divmod(self.step, self.steps_per_epoch)
             for indices in self._epoch_batches(epoch)[position:]:
                 self._train_step(indices)
                 self.seconds = before + time.monotonic() - started
-                if report is not None:
-                    report(self.step, self.total_steps, latest)
                 if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                     self.save_last()
                     saved = time.monotonic()
-            if (epoch + 1) % self.config.validate_every == 0 or epoch + 1 == self.config.epochs:
-                latest = self._validate(epoch + 1)
-                self.save_last()
-                saved = time.monotonic()
+                if report is not None:
+                    report(self.step, self.total_steps, latest)
+
+    def _validation_due(self) -> bool:
+        """At the end of an epoch that is to be validated and is not yet: also after a kill between the two."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        wanted = epoch % self.config.validate_every == 0 or self.step == self.total_steps
+        done = self.curves.rows and self.curves.rows[-1]["step"] == self.step
+        return epoch > 0 and position == 0 and wanted and not done
 
     def _train_step(self, indices: np.ndarray) -> None:
         batch = self._batch(indices)
@@ -181,7 +191,7 @@ class _Run:
             "optimizer.gradient_clip. The last good state is in last.ckpt"
         )
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
         """Errors of the averaged weights; keeps them if they are the best so far."""
         errors = validation_errors(
             self.evaluator, self.valid_set, self.config.loss, self.config.max_atoms, self.fabric.device
@@ -190,7 +200,7 @@ class _Run:
         means = {f"train_{name}": total / n_steps for name, total in self.sums.items()}
         self.sums = dict.fromkeys(("steps", *self.sums), 0.0)
         row = {
-            "epoch": float(epoch),
+            "epoch": float(self.step // self.steps_per_epoch),
             "step": float(self.step),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             **means,

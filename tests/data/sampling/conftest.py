@@ -30,15 +30,46 @@ class Springs(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
-        energy, forces = 0.0, np.zeros((len(self.atoms), 3))
+        positions = self.get_atoms().positions
+        energy, forces = 0.0, np.zeros_like(positions)
         for i, j in self.bonds:
-            vector = self.atoms.positions[j] - self.atoms.positions[i]
+            vector = positions[j] - positions[i]
             length = np.linalg.norm(vector)
             energy += self.stiffness / 2 * (length - self.length) ** 2
             pull = self.stiffness * (length - self.length) * vector / length
             forces[i] += pull
             forces[j] -= pull
         self.results = {"energy": energy, "forces": forces}
+
+
+class Sites(Calculator):
+    """E = k/2 Σ |r - site|²: every coordinate is a harmonic oscillator of its own."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def __init__(self, sites: np.ndarray, stiffness: float) -> None:
+        super().__init__()
+        self.sites, self.stiffness = sites, stiffness
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        shifts = self.get_atoms().positions - self.sites
+        self.results = {"energy": self.stiffness / 2 * (shifts**2).sum(), "forces": -self.stiffness * shifts}
+
+
+@pytest.fixture(scope="session")
+def sites() -> Callable[..., Teacher]:
+    """Makes a teacher that binds each atom to a site."""
+
+    def make(positions: np.ndarray, stiffness: float) -> Teacher:
+        return Teacher("sites", "1", "springs to sites", "none", Sites(positions.copy(), stiffness))
+
+    return make
 
 
 @pytest.fixture(scope="session")

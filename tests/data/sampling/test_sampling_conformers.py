@@ -59,8 +59,8 @@ def test_number_of_rotatable_bonds(smiles: str, expected: int) -> None:
 
 def test_side_of_a_bond() -> None:
     chain_with_ring = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 2]])
-    assert side_of_bond(5, chain_with_ring, 1, 2).tolist() == [False, False, True, True, True]
-    assert side_of_bond(5, chain_with_ring, 2, 1).tolist() == [True, True, False, False, False]
+    np.testing.assert_array_equal(side_of_bond(5, chain_with_ring, 1, 2), [False, False, True, True, True])
+    np.testing.assert_array_equal(side_of_bond(5, chain_with_ring, 2, 1), [True, True, False, False, False])
     assert side_of_bond(5, chain_with_ring, 2, 3) is None
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
-from ase.calculators.harmonic import HarmonicCalculator, HarmonicForceField
 from ase.vibrations import Vibrations
 
 from mlff_distiller.data.sampling.config import DynamicsConfig, ModeConfig, RattleConfig
@@ -54,16 +53,17 @@ def test_dynamics_sample_the_canonical_ensemble(
     atoms.calc = teacher.calculator
     dynamics = langevin(atoms, 500.0, period / 6, 0.05, rng)
     energies = []
-    for _ in dynamics.irun(4000):
+    for _ in dynamics.irun(2000):
         energies.append(atoms.get_potential_energy())
-    assert np.mean(energies[400:]) == pytest.approx(units.kB * 500 / 2, rel=0.12)
+    assert np.mean(energies[200:]) == pytest.approx(units.kB * 500 / 2, rel=0.2)
 
 
-def test_heated_dynamics_are_equilibrated_at_each_temperature(rng: np.random.Generator) -> None:
+def test_heated_dynamics_are_equilibrated_at_each_temperature(
+    sites: Callable[..., Teacher], rng: np.random.Generator
+) -> None:
     """Atoms of unlike masses on springs to their sites: no two swing in phase, as in a molecule."""
     atoms = Atoms("CHOSNFCSHO" * 2, np.arange(20)[:, None] * [0, 0, LENGTH])
-    springs = HarmonicForceField(ref_atoms=atoms, hessian_x=STIFFNESS * np.eye(60))
-    teacher = Teacher("springs", "1", "springs to sites", "none", HarmonicCalculator(springs))
+    teacher = sites(atoms.positions, STIFFNESS)
     settings = DynamicsConfig(n=2, temperatures=(900.0, 300.0))
     frames = [frame for _ in range(8) for frame in heated_dynamics(atoms, teacher, rng, settings)]
     assert [frame.info["regime"] for frame in frames[:4]] == ["md-300K", "md-300K", "md-900K", "md-900K"]
@@ -100,7 +100,7 @@ def test_modes_are_those_of_ase(xtb: Teacher, relaxed: Callable[[str], Atoms], t
     vibrations = Vibrations(water, name=str(tmp_path / "vibrations"))
     vibrations.run()
     wavenumbers = frequencies * units._hbar * 1e10 / np.sqrt(units._e * units._amu) / units.invcm
-    np.testing.assert_allclose(wavenumbers, vibrations.get_frequencies()[-3:].real, rtol=2e-3)
+    np.testing.assert_allclose(wavenumbers, np.real(vibrations.get_frequencies()[-3:]), rtol=2e-3)
     overlap = np.einsum("mnx,knx,n->mk", modes, modes, water.get_masses())
     np.testing.assert_allclose(overlap, np.eye(3), atol=1e-9)
 

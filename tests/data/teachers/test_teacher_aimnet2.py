@@ -11,6 +11,7 @@ import yaml
 from ase import Atoms
 from ase.build import bulk, molecule
 from finite_differences import numerical_forces
+
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.data.teachers.aimnet2 import NAMES, aimnet2_network_teacher
 from mlff_distiller.errors import TeacherError

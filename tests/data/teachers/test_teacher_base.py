@@ -12,6 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
+
 from mlff_distiller.data.teachers import Teacher
 from mlff_distiller.data.teachers.charge import spin_multiplicity, total_charge
 from mlff_distiller.errors import TeacherError

@@ -12,6 +12,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from finite_differences import numerical_forces, numerical_stress
+
 from mlff_distiller.data.teachers import load_teacher, mace
 from mlff_distiller.errors import TeacherError
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+
 from mlff_distiller.data.teachers import load_teacher, teacher_names
 from mlff_distiller.errors import ConfigError, MissingDependencyError, TeacherError
 

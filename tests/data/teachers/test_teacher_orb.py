@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from finite_differences import numerical_forces, numerical_stress
+
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.data.teachers.orb import orb_names, orb_network_teacher
 from mlff_distiller.errors import ConfigError, TeacherError

@@ -9,6 +9,7 @@ from ase.build import molecule
 from ase.units import Bohr, Hartree
 from finite_differences import numerical_forces, numerical_stress
 from joblib import Parallel, delayed
+
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.errors import ConfigError, TeacherError
 

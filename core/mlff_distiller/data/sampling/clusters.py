@@ -79,7 +79,8 @@ def randomly_turned(molecule: Atoms, rng: np.random.Generator) -> Atoms:
     """A copy without labels, centred and in a random orientation."""
     turned = molecule.copy()
     turned.info = {}
-    turned.positions = Rotation.random(rng=rng).apply(molecule.positions - molecule.positions.mean(axis=0))
+    rotation = Rotation.from_quat(rng.normal(size=4))  # uniform: a normal distribution has no direction
+    turned.positions = rotation.apply(molecule.positions - molecule.positions.mean(axis=0))
     return turned
 
 

@@ -127,8 +127,8 @@ class BondConfig:
 class ContactConfig:
     """``n`` groups of ``size`` molecules, ``distance_min`` to ``distance_max`` Å (log-uniform) apart.
 
-    Partners are drawn from the molecules of the run with at most ``max_partner_heavy_atoms`` heavy atoms. Each
-    group gives ``n_dynamics`` more frames, ``dynamics_steps`` steps of dynamics at ``temperature`` (K) apart.
+    Partners are drawn from the molecules of the run with at most ``max_partner_heavy_atoms`` heavy atoms.
+    Each group gives ``n_dynamics`` more frames, ``dynamics_steps`` steps at ``temperature`` (K) apart.
     """
 
     n: Count

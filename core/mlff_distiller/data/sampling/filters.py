@@ -35,9 +35,7 @@ def kept(frames: Iterable[Atoms], settings: FilterConfig, failures: Counter[str]
                 yield frame
             else:
                 failures[reason] += 1
-    except (
-        RuntimeError
-    ) as error:  # TeacherError, ASE's CalculatorError, and what calculators raise themselves
+    except RuntimeError as error:  # TeacherError and CalculatorError are of this kind
         failures[failure_reason(error)] += 1
 
 

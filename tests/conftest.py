@@ -1,0 +1,63 @@
+"""What most tests need: small students with random weights, and structures to try them on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from mlff_distiller.model.potential import StudentForceField
+
+ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tests share two cores, and sums must not depend on how they are shared."""
+    torch.set_num_threads(1)
+
+
+def random_student(
+    seed: int = 0, dtype: torch.dtype = torch.float64, n_interactions: int = 3
+) -> StudentForceField:
+    """A small student in which every term matters: random weights, random E0, and scales that are not one."""
+    torch.manual_seed(seed)
+    student = StudentForceField(16, n_interactions, 8, cutoff=4.0, max_z=20, elements=ELEMENTS)
+    student.set_scales({z: -10.0 * z - 0.123456789 for z in ELEMENTS}, energy_scale=1.3, mean_neighbors=9.0)
+    return student.to(dtype).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def student() -> StudentForceField:
+    """Float64, so that differences are exact enough to judge."""
+    return random_student()
+
+
+def ethanol() -> Atoms:
+    """Ethanol, rattled so that no symmetry hides a mistake."""
+    atoms = molecule("CH3CH2OH")
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+def triclinic_crystal() -> Atoms:
+    """A periodic triclinic cell of 4 atoms, much smaller than the cutoff: atoms neighbour their own images."""
+    atoms = bulk("C", "diamond", a=3.6) * (2, 1, 1)
+    atoms.numbers[:] = [6, 7, 6, 8]
+    atoms.set_cell(
+        atoms.cell.array @ (np.eye(3) + [[0.02, 0.05, 0.0], [0.0, -0.03, 0.04], [0.0, 0.0, 0.06]]), True
+    )
+    atoms.rattle(0.08, seed=2)
+    return atoms
+
+
+def tensors(atoms: Atoms) -> dict[str, torch.Tensor]:
+    """The arguments of ``predict`` for one structure."""
+    return {
+        "atomic_numbers": torch.from_numpy(atoms.numbers).long(),
+        "positions": torch.from_numpy(atoms.positions.copy()),
+        "cell": torch.from_numpy(atoms.cell.array.copy()),
+        "pbc": torch.from_numpy(atoms.pbc.copy()),
+    }

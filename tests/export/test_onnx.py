@@ -1,0 +1,84 @@
+"""ONNX with forces: the contract through ONNX Runtime, and bare use without this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from tests.conftest import ethanol, random_student, tensors, triclinic_crystal
+from tests.contract import PotentialContract, assert_close
+
+from mlff_distiller.errors import ArtifactError
+from mlff_distiller.export.artifact import Provenance, describe
+from mlff_distiller.export.onnx import INPUTS, OnnxPotential, save_onnx
+from mlff_distiller.export.verify import structures_graph
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.slow  # exporting takes half a minute
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "student.onnx"
+    student = random_student(dtype=torch.float32, n_interactions=2)
+    example = structures_graph([ethanol(), triclinic_crystal()], student.cutoff)
+    save_onnx(path, student, describe(student, "student", Provenance()), example)
+    return path
+
+
+class TestContract(PotentialContract):
+    @pytest.fixture
+    def potential(self, artifact: Path) -> OnnxPotential:
+        return OnnxPotential(artifact)
+
+
+def test_agrees_with_the_live_student(artifact: Path) -> None:
+    live, exported = random_student(dtype=torch.float32, n_interactions=2), OnnxPotential(artifact)
+    for structures in (
+        [ethanol()],
+        [triclinic_crystal()],
+        [Atoms("O")],
+        [ethanol(), Atoms("N"), triclinic_crystal()],
+    ):
+        graph = structures_graph(structures, live.cutoff)
+        for a, b in zip(live.compute(*graph), exported.compute(*graph), strict=True):
+            assert_close(b, a, 2e-5)
+
+
+def test_bare_onnx_runtime(artifact: Path) -> None:
+    """What the docs promise to someone without torch: numpy in, energies and forces out."""
+    session = onnxruntime.InferenceSession(str(artifact), providers=["CPUExecutionProvider"])
+    assert [i.name for i in session.get_inputs()] == list(INPUTS)
+    graph = structures_graph([ethanol()], 4.0)
+    inputs = dict(zip(INPUTS, (x.numpy() for x in graph), strict=True))
+    inputs["edge_vec"] = inputs["edge_vec"].astype(np.float32)
+    energy, forces = session.run(["energy", "forces"], inputs)
+    expected = random_student(dtype=torch.float32, n_interactions=2).predict(**tensors(ethanol()))
+    np.testing.assert_allclose(energy, expected.energy.numpy(), atol=1e-4)
+    np.testing.assert_allclose(forces, expected.forces.numpy(), atol=1e-4)
+
+
+def test_unknown_element_is_nan_and_never_a_number(artifact: Path) -> None:
+    session = onnxruntime.InferenceSession(str(artifact), providers=["CPUExecutionProvider"])
+    graph = structures_graph([ethanol()], 4.0)
+    inputs = dict(zip(INPUTS, (x.numpy().copy() for x in graph), strict=True))
+    inputs["edge_vec"] = inputs["edge_vec"].astype(np.float32)
+    inputs["atomic_numbers"][0] = 14
+    (energy,) = session.run(["energy"], inputs)
+    assert np.isnan(energy).all()
+
+
+def test_metadata_is_inside(artifact: Path) -> None:
+    assert OnnxPotential(artifact).metadata.architecture["n_interactions"] == 2
+
+
+def test_damaged_and_missing_files(artifact: Path, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(artifact.read_bytes()[:5000])
+    with pytest.raises(ArtifactError, match="not an ONNX model, or it is damaged"):
+        OnnxPotential(path)
+    with pytest.raises(ArtifactError, match="there is no artifact"):
+        OnnxPotential(tmp_path / "none.onnx")

@@ -1,0 +1,61 @@
+"""Collation against graphs that are built from scratch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import random_student
+
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.errors import TrainingError
+from mlff_distiller.evaluation.metrics import dataset_graph
+from mlff_distiller.training.batches import GraphSet, shuffled_batches
+
+
+def test_collated_batch_is_the_graph_of_its_structures(dataset: Dataset) -> None:
+    student = random_student()
+    chosen = [7, 3, 3, 39]
+    batch = GraphSet(dataset, student).collate(chosen)
+    expected = dataset_graph(dataset.select(chosen), 0, 4, student.cutoff)
+    assert torch.equal(batch.edge_index, expected.edge_index)
+    torch.testing.assert_close(batch.edge_vec, expected.edge_vec)
+    assert torch.equal(batch.batch, expected.batch)
+    assert torch.equal(batch.species, student.species(expected.atomic_numbers))
+    assert batch.n_atoms.tolist() == dataset.n_atoms[chosen].tolist()
+    np.testing.assert_allclose(batch.forces.numpy(), dataset.select(chosen).forces)
+
+
+def test_reference_energies_are_subtracted_in_float64(dataset: Dataset) -> None:
+    student = random_student(dtype=torch.float32)
+    graphs = GraphSet(dataset, student)
+    e0 = dict(zip(student.elements, student.reference.e0.tolist(), strict=True))
+    for k in (0, 17):
+        atoms = dataset.atoms(k)
+        expected = atoms.get_potential_energy() - sum(e0[int(z)] for z in atoms.numbers)
+        assert graphs.energy[k].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_chunks_cover_everything_once_within_the_bound(dataset: Dataset) -> None:
+    graphs = GraphSet(dataset, random_student())
+    sizes = [chunk.n_atoms.tolist() for chunk in graphs.chunks(20)]
+    assert sum(sizes, []) == dataset.n_atoms.tolist()
+    assert all(sum(chunk) <= 20 for chunk in sizes)
+    assert [len(chunk) for chunk in map(list, (c.n_atoms for c in graphs.chunks(1)))] == [1] * len(dataset)
+
+
+def test_batches_of_an_epoch_are_a_permutation_that_depends_on_seed_and_epoch() -> None:
+    first = shuffled_batches(50, 8, seed=1, epoch=3)
+    assert sorted(np.concatenate(first)) == list(range(50))
+    assert all((a == b).all() for a, b in zip(first, shuffled_batches(50, 8, seed=1, epoch=3), strict=True))
+    assert any((a != b).any() for a, b in zip(first, shuffled_batches(50, 8, seed=1, epoch=4), strict=True))
+
+
+def test_unknown_elements_and_empty_sets_are_refused(dataset: Dataset) -> None:
+    from mlff_distiller.model.potential import StudentForceField
+
+    student = StudentForceField(16, 1, 8, elements=[1, 6])
+    with pytest.raises(TrainingError, match=r"atomic numbers \[8\].*H C"):
+        GraphSet(dataset, student)
+    with pytest.raises(TrainingError, match="no structures"):
+        GraphSet(dataset.select([]), student)

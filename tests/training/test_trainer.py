@@ -1,0 +1,132 @@
+"""Training runs: they learn, resume exactly, stop at nonsense, and keep to their memory."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.statistics import fit_reference_energies
+from mlff_distiller.errors import CheckpointError, TrainingError
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.training.batches import GraphSet
+from mlff_distiller.training.compiled import EnergyForces
+from mlff_distiller.training.config import LossConfig, OptimizerConfig, TrainingConfig
+from mlff_distiller.training.trainer import TrainingResult, train
+from mlff_distiller.training.validation import validation_errors
+
+CONFIG = TrainingConfig(epochs=3, batch_size=8, compile=False, optimizer=OptimizerConfig(learning_rate=5e-3))
+
+
+def small_student(dataset: Dataset) -> StudentForceField:
+    torch.manual_seed(0)
+    student = StudentForceField(16, 2, 8, cutoff=4.0, max_z=8, elements=[1, 6, 8])
+    student.set_scales(fit_reference_energies(dataset), energy_scale=1.0, mean_neighbors=6.0)
+    return student
+
+
+def run(
+    dataset: Dataset, folder: Path, config: TrainingConfig = CONFIG, stop_at: int | None = None
+) -> TrainingResult:
+    student = small_student(dataset)
+    train_set = GraphSet(dataset.select(np.arange(32)), student)
+    valid_set = GraphSet(dataset.select(np.arange(32, 40)), student)
+
+    def report(done: int, total: int, row: object) -> None:
+        if done == stop_at:
+            raise KeyboardInterrupt
+
+    return train(student, train_set, valid_set, config, folder, report)
+
+
+def test_a_run_learns(dataset: Dataset, tmp_path: Path) -> None:
+    result = run(dataset, tmp_path, TrainingConfig(**{**vars(CONFIG), "epochs": 25}))
+    first, last = result.curves[0], result.curves[-1]
+    assert last["valid_force_rmse"] < 0.5 * first["valid_force_rmse"]
+    assert last["learning_rate"] < 1e-6
+    assert last["step"] == 25 * 4
+
+
+def test_outputs_of_a_run(dataset: Dataset, tmp_path: Path) -> None:
+    result = run(dataset, tmp_path)
+    with open(tmp_path / "curves.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["valid_loss"]) for row in rows] == [row["valid_loss"] for row in result.curves]
+    assert (tmp_path / "curves.png").stat().st_size > 5000
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 6])
+def test_resume_is_exact(dataset: Dataset, tmp_path: Path, stop_at: int) -> None:
+    """Killed within an epoch or at its end, and resumed: the weights of an uninterrupted run, bit by bit."""
+    whole = run(dataset, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "killed", stop_at=stop_at)
+    resumed = run(dataset, tmp_path / "killed")
+    for name, weight in whole.student.state_dict().items():
+        assert torch.equal(weight, resumed.student.state_dict()[name]), name
+    assert whole.curves == resumed.curves
+
+
+def test_a_finished_run_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:
+    first = run(dataset, tmp_path)
+    second = run(dataset, tmp_path, stop_at=0)
+    assert second.curves == first.curves
+
+
+def test_another_configuration_does_not_resume(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path)
+    with pytest.raises(CheckpointError, match="batch_size"):
+        run(dataset, tmp_path, TrainingConfig(**{**vars(CONFIG), "batch_size": 4}))
+
+
+def test_non_finite_loss_stops_and_names_the_structures(dataset: Dataset, tmp_path: Path) -> None:
+    student = small_student(dataset)
+    train_set = GraphSet(dataset.select(np.arange(32)), student)
+    train_set.forces[int(train_set.atom_splits[5])] = torch.nan  # an atom of structure 5, C2H6 … H2O …
+    valid_set = GraphSet(dataset.select(np.arange(32, 40)), student)
+    with pytest.raises(TrainingError, match=r"not finite at step \d.* 5 CH4.*learning_rate"):
+        train(student, train_set, valid_set, CONFIG, tmp_path)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert all(torch.isfinite(weight).all() for weight in saved["weights"].values())
+
+
+def test_average_is_what_is_kept(dataset: Dataset, tmp_path: Path) -> None:
+    result = run(dataset, tmp_path)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    name = "painn.embedding.weight"
+    assert torch.equal(result.student.state_dict()[name], saved["average"][name])
+    assert not torch.equal(saved["average"][name], saved["weights"][name])
+
+
+def test_validation_does_not_depend_on_the_chunks(dataset: Dataset) -> None:
+    student = small_student(dataset)
+    graphs, model = GraphSet(dataset, student), EnergyForces(student)
+    whole, in_chunks = (
+        validation_errors(model, graphs, LossConfig(), max_atoms, torch.device("cpu"))
+        for max_atoms in (10**6, 7)
+    )
+    assert in_chunks == pytest.approx(whole, rel=1e-4)
+
+
+def test_validation_errors_by_hand(dataset: Dataset) -> None:
+    """Against numpy on the predictions of the student itself, one structure at a time."""
+    student = small_student(dataset)
+    errors = validation_errors(
+        EnergyForces(student), GraphSet(dataset, student), LossConfig(), 64, torch.device("cpu")
+    )
+    predictions = [
+        student.predict(torch.from_numpy(a.numbers).long(), torch.from_numpy(a.positions))
+        for a in (dataset.atoms(k) for k in range(len(dataset)))
+    ]
+    force_error = np.concatenate([p.forces.numpy() for p in predictions]) - dataset.forces
+    energy_error = (np.array([p.energy.item() for p in predictions]) - dataset.energy) / dataset.n_atoms
+    assert errors["valid_force_mae"] == pytest.approx(np.abs(force_error).mean(), rel=1e-4)
+    assert errors["valid_force_rmse"] == pytest.approx(np.sqrt((force_error**2).mean()), rel=1e-4)
+    assert errors["valid_energy_mae"] == pytest.approx(np.abs(energy_error).mean(), rel=1e-4)
+    variance = ((dataset.forces - dataset.forces.mean(axis=0)) ** 2).sum()
+    assert errors["valid_force_r2"] == pytest.approx(1 - (force_error**2).sum() / variance, rel=1e-4)
