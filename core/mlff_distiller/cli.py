@@ -86,6 +86,24 @@ def label(
 
 
 @app.command()
+def pairs(
+    frames: Annotated[Path, typer.Argument(help="Frames of training molecules: .h5, .xyz or .extxyz.")],
+    output: Output = Path("pairs.h5"),
+    teacher: Teacher = "gfn2-xtb",
+    step: Annotated[float, typer.Option(min=1e-4, max=0.1, help="RMS displacement of an atom, Å.")] = 0.01,
+    jobs: Jobs = 1,
+    seed: Seed = 0,
+) -> None:
+    """Label pairs of displaced frames, for the optional curvature term of the loss.
+
+    Example:  mlffd pairs frames.h5 -o pairs.h5
+    """
+    from mlff_distiller.commands import label_pairs
+
+    _print_report(label_pairs(frames, teacher, output, step, seed, jobs))
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="A labelled file: .h5, .xyz or .extxyz.")],
     output: Annotated[Path, typer.Argument(help="The file to write: .h5, .xyz or .extxyz.")],

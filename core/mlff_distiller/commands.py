@@ -30,6 +30,7 @@ from mlff_distiller.model.potential import Potential
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
 from mlff_distiller.tables import statistics_table
 from mlff_distiller.training.checkpoint import read_checkpoint
+from mlff_distiller.training.hessian import displaced_pairs
 from mlff_distiller.training.trainer import Reporter
 from mlff_distiller.units import MEV
 
@@ -81,6 +82,11 @@ def label_sources(
         raise ConfigError("expected datasets (.h5) or structure files, not both")
     inputs = Dataset.concatenate([read_dataset(path) for path in datasets]) if datasets else list(structures)
     return label_structures(inputs, teacher, output, n_jobs, backend=_backend(backend))
+
+
+def label_pairs(source: Path, teacher: str, output: Path, step: float, seed: int, n_jobs: int) -> RunReport:
+    """Label each frame of a dataset, displaced forth and back along a random direction, for the curvature term."""
+    return label_structures(displaced_pairs(read_any(source), step, seed), teacher, output, n_jobs)
 
 
 def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:

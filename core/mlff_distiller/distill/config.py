@@ -26,6 +26,7 @@ class DataConfig:
             .extxyz), or lists with one SMILES a line, which are sampled.
         structures: Files that ASE reads; each frame is a start geometry.
         datasets: Labelled files (.h5, .xyz, .extxyz); nothing is sampled.
+        hessian_pairs: Labelled pairs of displaced frames of training molecules (`mlffd pairs`), for the curvature term.
         fractions: Shares of the molecules for training, validation and test.
         n_jobs: Worker processes for sampling.
     """
@@ -35,6 +36,7 @@ class DataConfig:
     parts: dict[Literal["train", "valid", "test"], str] | None = None
     structures: list[str] = Field(default_factory=list)
     datasets: list[str] = Field(default_factory=list)
+    hessian_pairs: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     n_jobs: int = Field(default=1, ge=1)
 

@@ -17,6 +17,7 @@ from ase.data import atomic_numbers
 from mlff_distiller.configuration import to_plain
 from mlff_distiller.data.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.statistics import fit_reference_energies
 from mlff_distiller.distill.config import DistillConfig
 from mlff_distiller.distill.data import dataset_hash, prepare_parts
@@ -28,6 +29,7 @@ from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.model.presets import build_student
 from mlff_distiller.registry import load, load_student
 from mlff_distiller.training.batches import GraphSet
+from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.trainer import Reporter, TrainingResult, train
 
 Progress = Callable[[str], Reporter]  # gives a reporter for a student's training
@@ -119,7 +121,9 @@ def _trained(
 ) -> TrainingResult:
     student = _new_student(config, preset, train_data)
     train_set, valid_set = GraphSet(train_data, student), GraphSet(valid_data, student)
-    return train(student, train_set, valid_set, config.training, folder, report)
+    source = config.data.hessian_pairs
+    pairs = HessianPairs(read_any(source), student) if source is not None else None
+    return train(student, train_set, valid_set, config.training, folder, report, pairs)
 
 
 def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> StudentForceField:

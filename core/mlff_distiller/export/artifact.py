@@ -114,7 +114,8 @@ def parse_metadata(text: str | bytes, source: str) -> Metadata:
     if found != FORMAT_VERSION:
         raise ArtifactError(
             f"{source} is an artifact of format {found}; this version of mlff-distiller "
-            f"({version('mlff-distiller')}) reads format {FORMAT_VERSION}. Install the version that wrote it, or export the student again with this one"
+            f"({version('mlff-distiller')}) reads format {FORMAT_VERSION}. "
+            "Install the version that wrote it, or export the student again with this one"
         )
     try:
         return parse_config(Metadata, values, source)

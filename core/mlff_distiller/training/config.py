@@ -10,7 +10,7 @@ from mlff_distiller.configuration import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class LossConfig:
-    """Weights of the loss: w_E · Huber(ΔE/N) + w_F · mean |ΔF|, in eV and eV/Å."""
+    """Weights of the loss: w_E · Huber(ΔE/N) + w_F · mean |ΔF| + w_H · mean |Δ(Hv)|, in eV and Å."""
 
     energy_weight: float = Field(default=5.0, ge=0)
     final_energy_weight: float = Field(
@@ -18,6 +18,8 @@ class LossConfig:
     )  # in the last quarter, when the forces have settled
     force_weight: float = Field(default=100.0, ge=0)
     huber_delta: float = Field(default=0.01, gt=0)  # eV per atom
+    hessian_weight: float = Field(default=0.0, ge=0)  # of mean |Δ(Hv)| in eV/Å²; needs data.hessian_pairs
+    hessian_pairs: int = Field(default=4, ge=1)  # pairs of frames in a step
 
 
 @dataclass(frozen=True, config=STRICT)

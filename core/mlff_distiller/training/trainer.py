@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -28,6 +28,7 @@ from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, sa
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
 from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
 from mlff_distiller.training.curves import LearningCurves
+from mlff_distiller.training.hessian import HessianPairs, hessian_loss
 from mlff_distiller.training.losses import energy_loss, force_loss
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
 from mlff_distiller.training.validation import validation_errors
@@ -60,6 +61,7 @@ def train(
     config: TrainingConfig,
     output: Path,
     report: Reporter | None = None,
+    pairs: HessianPairs | None = None,
 ) -> TrainingResult:
     """Fit a student, or go on with a run that was interrupted.
 
@@ -70,14 +72,20 @@ def train(
         config: Settings.
         output: Folder of the run.
         report: Called after every step with the steps done, the steps in all, and the latest validation.
+        pairs: For the curvature term, where ``config.loss.hessian_weight`` is not zero.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or a curvature term is asked for without pairs.
         CheckpointError: ``output`` holds a run with other settings.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.loss.hessian_weight > 0 and pairs is None:
+        raise TrainingError(
+            "loss.hessian_weight is not zero, but there are no pairs of frames; set data.hessian_pairs"
+        )
     run = _Run(student, train_set, valid_set, config, output)
+    run.pairs = pairs if config.loss.hessian_weight > 0 else None
     run.resume()
     try:
         run.fit(report)
@@ -108,6 +116,7 @@ class _Run:
         optimizer = _optimizer(student, config.optimizer)
         self.model, self.optimizer = self.fabric.setup(self._energy_forces(student), optimizer)
         self.scheduler = LambdaLR(self.optimizer, warmup_cosine(self.total_steps, config.optimizer.warmup))
+        self.pairs: HessianPairs | None = None
         self.step = 0
         self.seconds = 0.0
         self.sums = dict.fromkeys(
@@ -167,6 +176,8 @@ class _Run:
         loss_f = force_loss(forces, batch.forces)
         energy_weight = scheduled_energy_weight(self.config.loss, self.step / self.total_steps)
         loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
+        if self.pairs is not None:
+            loss = loss + self.config.loss.hessian_weight * self._hessian_loss(self.pairs)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         norm = self.fabric.clip_gradients(
@@ -181,6 +192,13 @@ class _Run:
         self.sums["steps"] += 1.0
         for name, value in (("loss", loss), ("energy_loss", loss_e), ("force_loss", loss_f)):
             self.sums[name] += float(value.detach())
+
+    def _hessian_loss(self, pairs: HessianPairs) -> Tensor:
+        share = [self.config.seed, self.fabric.global_rank]
+        drawn = pairs.draw(self.config.loss.hessian_pairs, share, self.step)
+        batch = drawn.batch.to(self.fabric.device)
+        _, forces = self.model(*batch[:5])
+        return hessian_loss(forces, drawn._replace(batch=batch))
 
     def _stop_at_non_finite(self, indices: np.ndarray) -> None:
         self.save_last()
