@@ -55,7 +55,7 @@ def test_round_trip(tmp_path, dataset):
     numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=4, max_size=4),
     forces=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=3, max_size=3),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_and_number_survives(tmp_path, texts, numbers, forces):
     atoms = ase.Atoms("H", positions=[numbers[:3]], info={"molecule_id": texts[0], "regime": texts[1]})
     atoms.calc = SinglePointCalculator(atoms, energy=numbers[3], forces=np.array([forces]))

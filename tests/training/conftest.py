@@ -11,7 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from mlff_distiller.data.dataset import Dataset
 
-MOLECULES = ("H2O", "CH4", "CH3OH", "C2H6")
+MOLECULES = ("CH3OH", "H2CO", "HCOOH", "CH3CHO")
 
 
 def labelled(atoms: Atoms, name: str) -> Atoms:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
 from mlff_distiller.configuration import to_plain
 from mlff_distiller.data.atomic_file import replace_file
@@ -26,7 +26,7 @@ from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_a
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifacts
 from mlff_distiller.model.potential import StudentForceField
-from mlff_distiller.model.presets import build_student
+from mlff_distiller.model.presets import PRESETS, build_student
 from mlff_distiller.registry import load, load_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.hessian import HessianPairs
@@ -71,6 +71,7 @@ def distill(
     """
     _claim(output, config)
     parts = prepare_parts(config, output / "data", show_progress)
+    _check_elements(parts)
     reports: list[StudentReport] = []
     for preset in config.students:
         previous = reports[-1].files["torchscript"] if reports and config.guide == "previous" else None
@@ -90,6 +91,19 @@ def _claim(output: Path, config: DistillConfig) -> None:
             f"{output} holds a run with other settings (see {path}). Choose another output folder, or delete this one"
         )
     replace_file(path, [text.encode()])
+
+
+def _check_elements(parts: Mapping[str, Dataset]) -> None:
+    """Find out before the training, not after it, that a student could not be tested."""
+    known = set(parts["train"].atomic_numbers.tolist())
+    for name in ("valid", "test"):
+        unknown = sorted(set(parts[name].atomic_numbers.tolist()) - known)
+        if unknown:
+            symbols = ", ".join(chemical_symbols[z] for z in unknown)
+            raise ConfigError(
+                f"the {name} part holds {symbols}, which no training molecule has, so no student could know it; "
+                "add such molecules, or split with another seed or other fractions"
+            )
 
 
 def _distill_student(
@@ -129,7 +143,7 @@ def _trained(
 def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> StudentForceField:
     """A student with scales from the training data, or the one to start from."""
     if config.init is not None:
-        return load_student(config.init)
+        return _initial_student(config.init, preset)
     if config.elements is None:
         elements = np.unique(train_data.atomic_numbers).tolist()
     else:
@@ -140,6 +154,17 @@ def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> Stu
         fit_reference_energies(train_data), _force_rms(train_data), _mean_neighbors(train_data, config.cutoff)
     )
     return student
+
+
+def _initial_student(source: str, preset: str) -> StudentForceField:
+    student, size = load_student(source), PRESETS[preset]
+    found = (student.n_features, student.n_interactions, student.n_rbf)
+    if found != (size.n_features, size.n_interactions, size.n_rbf):
+        raise ConfigError(
+            f"{source} has the sizes {found} (features, message passes, radial functions), which are not those of the preset "
+            f"{preset!r}; choose its own preset"
+        )
+    return student.requires_grad_(True)
 
 
 def _force_rms(dataset: Dataset) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from mlff_distiller.units import MEV
@@ -75,9 +75,11 @@ def run_nve(
         report: Called with the number of steps done, equilibration included, every ``interval`` steps.
     """
     rng = np.random.default_rng(seed)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
+    thermalize_momenta(atoms, temperature, rng=rng)
     dt = time_step * units.fs
-    thermostat = Langevin(atoms, dt, temperature_K=temperature, friction=0.02 / units.fs, rng=rng)
+    thermostat = Langevin(
+        atoms, dt, temperature_K=temperature, friction=0.02 / units.fs, rng=rng, fixcm=False
+    )
     if report is not None:
         thermostat.attach(lambda: report(thermostat.nsteps), interval=interval)
     thermostat.run(n_equilibration)

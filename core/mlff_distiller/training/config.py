@@ -10,7 +10,7 @@ from mlff_distiller.configuration import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class LossConfig:
-    """Weights of the loss: w_E · Huber(ΔE/N) + w_F · mean |ΔF| + w_H · mean |Δ(Hv)|, in eV and Å."""
+    """Weights of the loss: w_E · Huber(ΔE/N)/δ + w_F · mean |ΔF| + w_H · mean |Δ(Hv)|, in eV and Å."""
 
     energy_weight: float = Field(default=5.0, ge=0)
     final_energy_weight: float = Field(

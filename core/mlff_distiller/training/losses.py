@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss
+from torch.nn.functional import smooth_l1_loss
 
 
 def energy_loss(predicted: Tensor, target: Tensor, n_atoms: Tensor, delta: float) -> Tensor:
-    """Huber loss of the energy error per atom: quadratic below ``delta``, linear above, so that outliers do not rule.
+    """Mean error of the energy per atom in eV, quadratic below ``delta``: Huber's loss divided by ``delta``.
+
+    Without the division its slope would be ``delta``, and against the forces the energies would not be learnt at all.
 
     Args:
         predicted: (B,) eV.
@@ -16,7 +18,7 @@ def energy_loss(predicted: Tensor, target: Tensor, n_atoms: Tensor, delta: float
         n_atoms: (B,).
         delta: eV per atom.
     """
-    return huber_loss(predicted / n_atoms, target / n_atoms, delta=delta)
+    return smooth_l1_loss(predicted / n_atoms, target / n_atoms, beta=delta)
 
 
 def force_loss(predicted: Tensor, target: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mlff_distiller.data.teachers import Teacher, load_teacher
 class Springs(Calculator):
     """E = Σ k/2 (r - r0)² over the bonds given."""
 
-    implemented_properties = ["energy", "forces"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 
     def __init__(self, bonds: list[tuple[int, int]], stiffness: float, length: float) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Springs(Calculator):
 class Sites(Calculator):
     """E = k/2 Σ |r - site|²: every coordinate is a harmonic oscillator of its own."""
 
-    implemented_properties = ["energy", "forces"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 
     def __init__(self, sites: np.ndarray, stiffness: float) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_frames_of_a_cluster(
         cluster_frames([WATER] * n_molecules, springs(bonds, 20.0, 0.97), rng, ClusterConfig(n_dynamics=2))
     )
     assert [frame.info["regime"] for frame in frames] == [regime] * 3
-    moved = [np.abs(b.positions - a.positions).max() for a, b in zip(frames, frames[1:], strict=False)]
+    moved = [np.abs(b.positions - a.positions).max() for a, b in pairwise(frames)]
     assert all(0.001 < step < 1 for step in moved)
 
 

@@ -138,7 +138,8 @@ def test_crystals_and_slabs_are_sampled(tmp_path: Path) -> None:
     assert sorted(set(dataset.molecule_id.tolist())) == ["Cu4", "slab.xyz"]
     crystal = dataset.select((dataset.molecule_id == "Cu4") & (dataset.regime == "periodic"))
     assert np.ptp(np.linalg.det(crystal.cells)) > 0.1
-    assert crystal.stress is not None and np.isfinite(crystal.stress).all()
+    assert crystal.stress is not None
+    assert np.isfinite(crystal.stress).all()
     slab = dataset.select((dataset.molecule_id == "slab.xyz") & (dataset.regime == "periodic"))
     assert np.ptp(slab.cells, axis=0).max() == 0
     assert not set(dataset.regime.tolist()) & {"torsion", "bond", "dimer"}

@@ -1,0 +1,204 @@
+"""The main job on real molecules with GFN2-xTB labels, in small, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.training.conftest import make_dataset
+
+from mlff_distiller import load, load_student
+from mlff_distiller.configuration import load_config, parse_config
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.schema import read_dataset, write_dataset
+from mlff_distiller.distill import DistillConfig, distill
+from mlff_distiller.distill.data import read_smiles, split_smiles
+from mlff_distiller.distill.run import mix_labels
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
+
+SMALL = {
+    "name": "small",
+    "students": ["ultra-tiny"],
+    "formats": ["torchscript"],
+    "training": {"epochs": 2, "batch_size": 8, "compile": False},
+}
+
+
+def config(**values: object) -> DistillConfig:
+    return parse_config(DistillConfig, {**SMALL, **values})
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.h5"
+    write_dataset(path, make_dataset(48))
+    return path
+
+
+@pytest.mark.slow
+def test_from_smiles_to_a_verified_artifact(tmp_path: Path) -> None:
+    """GFN2-xTB labels, an interruption in the training, and the same artifact as without it."""
+    pytest.importorskip("tblite")
+    settings = config(
+        data={"molecules": ["C", "CO", "O", "CC", "C=O"], "fractions": [0.6, 0.2, 0.2]},
+        sampling={"dynamics": {"n": 2, "temperatures": [300]}, "modes": {"n": 0}},
+    )
+
+    class Interrupt:
+        def __call__(self, name: str):
+            def report(done: int, total: int, row: object) -> None:
+                if done == 3:
+                    raise KeyboardInterrupt
+
+            return report
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(settings, tmp_path / "run", Interrupt(), show_progress=False)
+    (report,) = distill(settings, tmp_path / "run", show_progress=False)
+    (whole,) = distill(settings, tmp_path / "whole", show_progress=False)
+
+    resumed, uninterrupted = (load_student(r.files["torchscript"]).state_dict() for r in (report, whole))
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in resumed)
+
+    parts = {
+        name: read_dataset(tmp_path / "run" / "data" / f"{name}.h5") for name in ("train", "valid", "test")
+    }
+    molecules = {
+        name: {m for ids in part.molecule_id for m in ids.split(".")} for name, part in parts.items()
+    }
+    assert not molecules["train"] & molecules["test"]
+    assert not molecules["train"] & molecules["valid"]
+    assert parts["train"].metadata["teacher"] == "gfn2-xtb"
+
+    metadata = load(report.files["torchscript"]).metadata
+    assert metadata.provenance.teacher["teacher"] == "gfn2-xtb"
+    assert metadata.provenance.accuracy["test"]["forces"]["mae"] == pytest.approx(report.test.forces.mae)
+    again = measure_accuracy(
+        parts["test"], *predict_dataset(load(report.files["torchscript"]), parts["test"])
+    )
+    assert again.forces.mae == pytest.approx(report.test.forces.mae, rel=1e-4)
+
+
+def test_several_students_learn_from_one_another(labels: Path, tmp_path: Path) -> None:
+    """teacher → tiny → ultra-tiny: the second learns from labels into which the first's are mixed."""
+    settings = config(
+        students=["tiny", "ultra-tiny"],
+        data={"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]},
+        guide="previous",
+        guide_weight=0.3,
+        training={"epochs": 1, "batch_size": 16, "compile": False},
+    )
+    reports = distill(settings, tmp_path / "run", show_progress=False)
+    assert [r.name for r in reports] == ["small-tiny", "small-ultra-tiny"]
+    assert [entry["name"] for entry in json.loads((tmp_path / "run" / "report.json").read_text())] == [
+        "small-tiny",
+        "small-ultra-tiny",
+    ]
+    dataset = make_dataset(4)
+    energy, forces = predict_dataset(load(reports[0].files["torchscript"]), dataset)
+    mixed = mix_labels(dataset, reports[0].files["torchscript"], 0.3)
+    np.testing.assert_allclose(mixed.energy, 0.7 * dataset.energy + 0.3 * energy)
+    np.testing.assert_allclose(mixed.forces, 0.7 * dataset.forces + 0.3 * forces, rtol=1e-5, atol=1e-5)
+
+
+def test_fine_tuning_starts_from_the_given_student(labels: Path, tmp_path: Path) -> None:
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    (first,) = distill(config(data=data), tmp_path / "first", show_progress=False)
+    frozen = {"epochs": 1, "batch_size": 48, "compile": False, "optimizer": {"learning_rate": 1e-12}}
+    settings = config(data=data, init=str(first.files["torchscript"]), training=frozen)
+    (second,) = distill(settings, tmp_path / "second", show_progress=False)
+    before, after = (load_student(r.files["torchscript"]).state_dict() for r in (first, second))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_folder_with_other_settings_is_not_touched(labels: Path, tmp_path: Path) -> None:
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    distill(config(data=data), tmp_path / "run", show_progress=False)
+    with pytest.raises(ConfigError, match="other settings"):
+        distill(config(data=data, seed=1), tmp_path / "run", show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"molecules": "builtin"}, "epoch": 3}, "epoch: unknown key"),
+        ({"data": {"molecules": "builtin"}, "training": {"epochs": 0}}, "training.epochs: .* greater than"),
+        ({"data": {"molecules": "builtin"}, "students": ["huge"]}, "'original', 'tiny' or 'ultra-tiny'"),
+        ({"data": {}}, "exactly one of molecules, parts, structures, datasets, got none"),
+        ({"data": {"molecules": "builtin", "datasets": ["a.h5"]}}, "got molecules, datasets"),
+        ({"data": {"parts": {"train": "a.smi"}}}, "each of train, valid and test"),
+        (
+            {"data": {"molecules": "builtin"}, "sampling": {"dynamics": {"m": 3}}},
+            "sampling.dynamics.m: unknown key",
+        ),
+    ],
+)
+def test_wrong_settings_name_the_key(values, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(**values)
+
+
+def test_overrides(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("name: a\ndata: {molecules: builtin}\ntraining: {epochs: 3, batch_size: 4}\n")
+    settings = load_config(DistillConfig, recipe, ["training.epochs=7", "data.n_molecules=12"])
+    assert (settings.training.epochs, settings.training.batch_size, settings.data.n_molecules) == (7, 4, 12)
+    with pytest.raises(ConfigError, match="form key.path=value"):
+        load_config(DistillConfig, recipe, ["training.epochs"])
+    with pytest.raises(ConfigError, match="training.epoch: unknown key"):
+        load_config(DistillConfig, recipe, ["training.epoch=7"])
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "just words"])
+def test_a_recipe_that_is_no_mapping(tmp_path: Path, text: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="mapping|not valid YAML"):
+        load_config(DistillConfig, tmp_path / "recipe.yaml")
+
+
+def test_split_of_molecules() -> None:
+    smiles = [f"{'C' * n}O" for n in range(1, 41)]
+    parts = split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=1)
+    assert [len(part) for part in parts.values()] == [16, 2, 2]
+    assert len({s for part in parts.values() for s in part}) == 20
+    assert parts == split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=1)
+    assert parts != split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=2)
+    with pytest.raises(ConfigError, match="at least three molecules"):
+        split_smiles(["C", "C", "O"], None, (0.8, 0.1, 0.1), seed=1)
+
+
+def test_smiles_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.smi"
+    path.write_text("# alcohols\nCO methanol\n\nCCO\n")
+    assert read_smiles(path) == ["CO", "CCO"]
+    path.write_text("# nothing\n")
+    with pytest.raises(ConfigError, match="holds no SMILES"):
+        read_smiles(path)
+
+
+def test_all_forces_zero_is_nothing_to_learn(tmp_path: Path) -> None:
+    from mlff_distiller.errors import TrainingError
+
+    dataset = make_dataset(12)
+    values = {name: getattr(dataset, name) for name in dataset.__dataclass_fields__}
+    write_dataset(tmp_path / "zero.h5", Dataset(**{**values, "forces": np.zeros_like(dataset.forces)}))
+    data = {"datasets": [str(tmp_path / "zero.h5")], "fractions": [0.5, 0.25, 0.25]}
+    with pytest.raises(TrainingError, match="forces of the training data are zero"):
+        distill(config(data=data), tmp_path / "run", show_progress=False)
+
+
+def test_an_element_that_only_the_test_part_has_is_found_before_training(tmp_path: Path) -> None:
+    parts = {}
+    for name, chosen in (("train", "H2CO"), ("valid", "H2CO"), ("test", "CH3OH")):
+        dataset = make_dataset(8)
+        part = dataset.select(dataset.molecule_id == chosen)
+        if name != "test":
+            part.atomic_numbers[part.atomic_numbers == 8] = 7
+        write_dataset(tmp_path / f"{name}.h5", part)
+        parts[name] = str(tmp_path / f"{name}.h5")
+    with pytest.raises(ConfigError, match="test part holds O, which no training molecule has"):
+        distill(config(data={"parts": parts}), tmp_path / "run", show_progress=False)

@@ -1,0 +1,54 @@
+"""The drift fit on energies whose drift is known, and dynamics whose integrator is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import molecule
+from ase.calculators.emt import EMT
+
+from mlff_distiller.evaluation.drift import EnergyTrace, fit_drift, run_nve
+
+
+def trace(slope: float, noise: float, n: int = 2000, seed: int = 0) -> EnergyTrace:
+    """Total energy of 10 atoms with a drift in meV/atom/ns and white noise in meV/atom."""
+    time = np.linspace(0, 10_000, n)
+    energy = 10 / 1000 * (slope * time / 1e6 + noise * np.random.default_rng(seed).normal(size=n))
+    return EnergyTrace(time, energy - 5000.0, np.zeros(n), n_atoms=10)
+
+
+@pytest.mark.parametrize("slope", [-20.0, 0.0, 7.0])
+def test_known_drift_is_found(slope: float) -> None:
+    drift = fit_drift(trace(slope, noise=1e-9))
+    assert drift.slope == pytest.approx(slope, abs=1e-3)
+
+
+def test_standard_error_is_honest() -> None:
+    """Over many noisy traces without drift, the fitted slope is within two standard errors about as often as it should be."""
+    fits = [fit_drift(trace(0.0, noise=0.05, seed=seed)) for seed in range(200)]
+    inside = np.mean(
+        [abs(fit.slope) < 2.31 * fit.standard_error for fit in fits]
+    )  # Student t, 8 degrees of freedom
+    assert 0.9 < inside <= 1.0
+    assert fits[0].rms_fluctuation == pytest.approx(0.05, rel=0.1)
+
+
+def test_fluctuation_falls_with_the_square_of_the_time_step() -> None:
+    """Velocity Verlet conserves a shadow energy to second order: the integrator is the one that is claimed."""
+    spread = {}
+    for time_step in (0.5, 1.0):
+        atoms: Atoms = molecule("N2")
+        atoms.calc = EMT()
+        spread[time_step] = fit_drift(
+            run_nve(atoms, 300.0, round(200 / time_step), time_step, 100, 1)
+        ).rms_fluctuation
+    assert spread[1.0] / spread[0.5] == pytest.approx(4.0, rel=0.35)
+
+
+def test_equilibration_has_the_temperature_that_was_asked_for() -> None:
+    atoms = molecule("C2H6") * (1, 1, 1)
+    atoms.calc = EMT()
+    run = run_nve(atoms, 300.0, 400, n_equilibration=400, seed=1)
+    temperature = 2 * run.kinetic.mean() / (3 * len(atoms) * units.kB)
+    assert 60 < temperature < 600

@@ -1,0 +1,220 @@
+"""The command line: what it prints, its exit status, and that nobody's mistake ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import pytest
+from ase.build import molecule
+
+from mlff_distiller import cli
+from mlff_distiller.data.schema import read_dataset, write_dataset
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.write import write_artifact
+from mlff_distiller.model.presets import build_student
+from tests.training.conftest import make_dataset
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs a command in a folder of its own; gives the exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlffd", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    write_dataset(tmp_path / "labels.h5", make_dataset(48))
+    return tmp_path / "labels.h5"
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    student = build_student("ultra-tiny", elements=[1, 6, 8])
+    return write_artifact(student, "student", Provenance(), tmp_path / "student.pt")
+
+
+COMMANDS = ("sample", "label", "pairs", "convert", "train", "distill", "evaluate", "export", "models")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_whose_options_exist(mlffd: Run, command: str) -> None:
+    status, out, _ = mlffd(command, "--help")
+    assert status == 0
+    text = re.sub(r"\s+", " ", re.sub(r"[│╭╮╰╯─]", " ", out))
+    example = re.search(r"Example: mlffd (\w+)(.*?) (?:Arguments|Options)", text)
+    assert example is not None
+    assert example[1] == command
+    for option in [word for word in shlex.split(example[2]) if word.startswith("-")]:
+        assert option in text.split("Options", 1)[1]
+
+
+def test_commands_that_are_listed_are_tested(mlffd: Run) -> None:
+    assert {command.name or command.callback.__name__ for command in cli.app.registered_commands} == set(
+        COMMANDS
+    )
+
+
+def test_convert_and_back(mlffd: Run, labels: Path, tmp_path: Path) -> None:
+    status, out, _ = mlffd("convert", "labels.h5", "labels.xyz")
+    assert status == 0
+    assert "48" in out
+    assert mlffd("convert", "labels.xyz", "back.h5")[0] == 0
+    assert (read_dataset(labels).positions == read_dataset(tmp_path / "back.h5").positions).all()
+
+
+def test_convert_with_other_keys(mlffd: Run, tmp_path: Path) -> None:
+    atoms = molecule("H2O")
+    atoms.info["E_dft"], atoms.arrays["F_dft"] = -3.0, atoms.positions * 0.1
+    ase.io.write(tmp_path / "dft.xyz", atoms)
+    status, _, err = mlffd("convert", "dft.xyz", "dft.h5")
+    assert status == 1
+    assert "--keys" in err
+    assert mlffd("convert", "dft.xyz", "dft.h5", "--keys", "energy=E_dft,forces=F_dft")[0] == 0
+    assert read_dataset(tmp_path / "dft.h5").energy.tolist() == [-3.0]
+
+
+def test_train_evaluate_export(mlffd: Run, labels: Path, tmp_path: Path) -> None:
+    settings = [
+        "training.epochs=1",
+        "training.compile=false",
+        "formats=[torchscript]",
+        "data.fractions=[0.5,0.25,0.25]",
+    ]
+    options = [word for setting in settings for word in ("--set", setting)]
+    status, out, err = mlffd("train", "labels.h5", "--preset", "ultra-tiny", "-o", "run", *options)
+    assert status == 0, err
+    assert "never seen in training" in out
+    model = "run/student/student.pt"
+    status, out, _ = mlffd("evaluate", model, "labels.h5", "--json", "errors.json")
+    assert status == 0
+    assert "meV/Å" in out
+    assert json.loads((tmp_path / "errors.json").read_text())["forces"]["n_atoms"] == len(
+        read_dataset(labels).atomic_numbers
+    )
+    assert mlffd("export", "run/student/best.ckpt", "-o", "again.pt")[0] == 0
+    assert (
+        mlffd("evaluate", "again.pt", "labels.h5")[1].split()[8:]
+        == out.replace(model, "again.pt").split()[8:]
+    )
+
+
+def test_label_structure_files(mlffd: Run, tmp_path: Path) -> None:
+    pytest.importorskip("tblite")
+    ase.io.write(tmp_path / "water.xyz", molecule("H2O"))
+    status, _, err = mlffd("label", "water.xyz", "-o", "water.h5")
+    assert status == 0, err
+    assert read_dataset(tmp_path / "water.h5").energy[0] == pytest.approx(
+        -137.97, abs=0.05
+    )  # GFN2-xTB: -5.0704 Hartree
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("evaluate nothing labels.h5", "no student 'nothing'"),
+        ("evaluate student.pt nothing.h5", "nothing.h5"),
+        ("evaluate student.pt empty.h5", "empty.h5"),
+        ("evaluate damaged.pt labels.h5", "damaged"),
+        ("evaluate student.pt nitrogen.h5", "atomic number 7"),
+        ("evaluate student.pt labels.txt", "labels.txt"),
+        ("export student.pt -o student.tflite", "ends in .pt or .onnx"),
+        ("export nothing -o a.pt", "no student 'nothing'"),
+        ("train labels.h5 --preset huge -o run", "'original', 'tiny' or 'ultra-tiny'"),
+        ("train labels.h5 -o run --set training.epoch=1", "training.epoch: unknown key"),
+        ("train labels.h5 -o run --set training.epochs=-1", "training.epochs"),
+        ("train labels.h5 -o run --init damaged.pt", "damaged"),
+        ("distill nothing.yaml -o run", "cannot read the configuration nothing.yaml"),
+        ("distill -o run", "nothing to distil"),
+        ("sample not-a-molecule -o a.h5", "not-a-molecule"),
+        ("sample C -o a.h5 -t gfn3-xtb", "Did you mean"),
+        ("sample C -o labels.h5", "labels.h5"),
+        ("sample C -o a.h5 --set dynamics.m=1", "dynamics.m: unknown key"),
+        ("sample C -o a.h5 --backend slurm", "loky or dask"),
+        ("label labels.h5 student.pt -o a.h5", "not both"),
+        ("convert labels.h5 labels.csv", ".h5, .xyz or .extxyz"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_one(
+    mlffd: Run, labels: Path, artifact: Path, tmp_path: Path, arguments: str, message: str
+) -> None:
+    (tmp_path / "damaged.pt").write_bytes(artifact.read_bytes()[:-500])
+    (tmp_path / "empty.h5").write_bytes(b"")
+    (tmp_path / "labels.txt").write_text("words")
+    nitrogen = make_dataset(4)
+    nitrogen.atomic_numbers[nitrogen.atomic_numbers == 8] = 7
+    write_dataset(tmp_path / "nitrogen.h5", nitrogen)
+    before = labels.read_bytes()
+    status, _, err = mlffd(*shlex.split(arguments))
+    assert status == 1
+    assert message in err
+    assert err.count("error:") == 1
+    assert "Traceback" not in err
+    assert labels.read_bytes() == before
+
+
+def test_usage_mistakes_have_status_two(mlffd: Run) -> None:
+    status, _, err = mlffd("models", "--nonsense")
+    assert status == 2
+    assert "--nonsense" in err
+
+
+def test_fine_tuning_with_another_preset_is_an_error(mlffd: Run, labels: Path, artifact: Path) -> None:
+    status, _, err = mlffd("train", "labels.h5", "--preset", "tiny", "--init", "student.pt", "-o", "run")
+    assert status == 1
+    assert "preset" in err
+
+
+@pytest.mark.slow
+def test_interrupt_says_how_to_go_on(tmp_path: Path, labels: Path) -> None:
+    """Ctrl-C in the middle of a training: status 130, one sentence, and a checkpoint."""
+    command = [
+        sys.executable,
+        "-c",
+        "from mlff_distiller.cli import main; main()",
+        "train",
+        "labels.h5",
+        "-o",
+        "run",
+    ]
+    settings = [
+        "--set",
+        "training.epochs=100000",
+        "--set",
+        "training.compile=false",
+        "--set",
+        "data.fractions=[0.5,0.25,0.25]",
+    ]
+    process = subprocess.Popen(
+        [*command, *settings], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "student" / "last.ckpt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on where this one stopped" in err
+    assert "Traceback" not in err
