@@ -6,13 +6,13 @@ Killed in the middle? The same command goes on where it stopped.
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from mlff_distiller import load, load_student
@@ -66,7 +66,9 @@ def main(
     atoms = test.select(test.regime == "md-300K").atoms(largest)
     atoms.calc = StudentCalculator(exports["TorchScript"])
     n_steps, n_equilibration = round(2000 * picoseconds), 1000
-    with _bar(n_steps + n_equilibration) as advance:
+    with Progress(console=console) as progress:
+        bar = progress.add_task("dynamics", total=n_steps + n_equilibration)
+        advance = partial(_advance, progress, bar)
         trace = run_nve(atoms, 300.0, n_steps, n_equilibration=n_equilibration, report=advance)
     drift = fit_drift(trace)
     draw_energies(trace, drift, output / "nve.png")
@@ -84,5 +86,11 @@ def main(
         console.print(str(path), soft_wrap=True)
 
 
+def _advance(progress: Progress, bar: TaskID, done: int) -> None:
+    progress.update(bar, completed=done)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    run_app(app)

@@ -242,6 +242,6 @@ def run_app(command: typer.Typer) -> None:
         errors.print("interrupted; the same command goes on where this one stopped")
         sys.exit(130)
     except typer.TyperException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        getattr(error, "show")()  # noqa: B009 (on usage errors, the only ones that come through)
+        sys.exit(getattr(error, "exit_code", 2))
     sys.exit(status if isinstance(status, int) else 0)

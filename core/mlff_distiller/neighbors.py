@@ -87,7 +87,7 @@ def torch_neighbors(
 
 def neighbor_list(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """`vesin_neighbors` in Python, `torch_neighbors` inside TorchScript, where no Python library can be called."""
-    if torch.jit.is_scripting():
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
         return torch_neighbors(positions, cell, pbc, cutoff)
     return vesin_neighbors(positions, cell, pbc, cutoff)
 

@@ -143,7 +143,7 @@ def run_tasks(
                 tally.check(at_end=False)
                 advance()
         except KeyboardInterrupt:
-            Console(stderr=True).print(f"Stopped. {store.how_to_go_on()}", highlight=False)
+            Console(stderr=True).print(f"Stopped. {store.how_to_go_on()}", highlight=False, soft_wrap=True)
             raise
     tally.check(at_end=True)
     return RunSummary(

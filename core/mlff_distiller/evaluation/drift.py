@@ -92,7 +92,7 @@ def run_nve(
 
     def record() -> None:
         time = dynamics.nsteps * time_step
-        records.append((time, atoms.get_potential_energy(), atoms.get_kinetic_energy()))
+        records.append((time, float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())))
         if report is not None:
             report(n_equilibration + dynamics.nsteps)
 
@@ -111,9 +111,9 @@ def fit_drift(trace: EnergyTrace) -> Drift:
     energy = MEV * trace.total / trace.n_atoms  # meV/atom
     slope, intercept = np.polyfit(trace.time, energy, 1)
     residual = energy - (slope * trace.time + intercept)
-    blocks = [block.mean() for block in np.array_split(residual, N_BLOCKS)]
-    centers = [block.mean() for block in np.array_split(trace.time, N_BLOCKS)]
-    spread = float(((centers - np.mean(centers)) ** 2).sum())
+    blocks = np.array([block.mean() for block in np.array_split(residual, N_BLOCKS)])
+    centers = np.array([block.mean() for block in np.array_split(trace.time, N_BLOCKS)])
+    spread = float(((centers - centers.mean()) ** 2).sum())
     error = np.sqrt((np.square(blocks).sum() / (N_BLOCKS - 2)) / spread)
     return Drift(
         slope=float(slope * FS_PER_NS),

@@ -23,8 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
-from torch.fx.experimental import _config as fx_config
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from mlff_distiller.checks import check_distances, check_species
 from mlff_distiller.data.atomic_file import replace_file
@@ -32,6 +30,7 @@ from mlff_distiller.errors import ArtifactError, require
 from mlff_distiller.export.artifact import Metadata, parse_metadata
 from mlff_distiller.graph import Graph
 from mlff_distiller.model.potential import Prediction, StudentForceField, edge_gradient
+from mlff_distiller.tracing import trace
 
 if TYPE_CHECKING:
     import onnx
@@ -113,6 +112,8 @@ def save_onnx(path: Path, student: StudentForceField, metadata: Metadata, exampl
 class _Derivatives(nn.Module):
     """`StudentForceField.compute` without the checks, whose branches on data no tracer can follow."""
 
+    unknown: Tensor
+
     def __init__(self, student: StudentForceField) -> None:
         super().__init__()
         self.student = student
@@ -137,13 +138,7 @@ def _onnx_model(student: StudentForceField, example: Graph) -> onnx.ModelProto:
     decompositions = get_decompositions(
         [torch.ops.aten.silu_backward, torch.ops.aten.embedding_dense_backward]
     )
-    with fx_config.patch(use_duck_shape=False):  # or dimensions that are equal by chance count as one
-        traced = make_fx(
-            lambda *x: tuple(function(*x)),
-            decompositions,
-            tracing_mode="symbolic",
-            _allow_non_fake_inputs=True,
-        )(*inputs)
+    traced = trace(lambda *x: tuple(function(*x)), *inputs, decompositions=decompositions)
     atoms, edges, structures = (torch.export.Dim(name) for name in ("n_atoms", "n_edges", "n_structures"))
     shapes: dict[str, Any] = {
         "atomic_numbers": {0: atoms},

@@ -126,4 +126,4 @@ def _packed(elements: Sequence[int], n_atoms: int) -> Atoms:
 
 
 def _contacts(atoms: Atoms) -> list[float]:
-    return [1.1 * covalent_radii[number] for number in atoms.numbers]
+    return [1.1 * float(covalent_radii[number]) for number in atoms.numbers]

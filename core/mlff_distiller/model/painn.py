@@ -130,6 +130,8 @@ class PaiNN(nn.Module):
         cutoff: Å.
     """
 
+    message_scale: Tensor
+
     def __init__(
         self, n_species: int, n_features: int, n_interactions: int, n_rbf: int, cutoff: float
     ) -> None:

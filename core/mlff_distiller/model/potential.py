@@ -50,6 +50,8 @@ class Potential(Protocol):
 class ReferenceEnergies(nn.Module):
     """E0 of each species in float64, whatever dtype the model is cast to."""
 
+    e0: Tensor
+
     def __init__(self, n_species: int) -> None:
         super().__init__()
         self.register_buffer("e0", torch.zeros(n_species, dtype=torch.float64))  # (S,) eV
@@ -82,6 +84,9 @@ class StudentForceField(nn.Module):
     Raises:
         ConfigError: A size below one, a cutoff that is not positive, or an element beyond ``max_z``.
     """
+
+    species_of: Tensor
+    energy_scale: Tensor
 
     def __init__(
         self,

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 class BesselBasis(nn.Module):
     """sqrt(2/r_c) sin(nπr/r_c)/r for n = 1…R (Gasteiger, Groß, Günnemann, ICLR 2020, arXiv:2003.03123, eq. 7)."""
 
+    frequencies: Tensor
+
     def __init__(self, n_rbf: int, cutoff: float) -> None:
         super().__init__()
         self.prefactor = math.sqrt(2.0 / cutoff)

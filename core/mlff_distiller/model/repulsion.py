@@ -23,6 +23,12 @@ class ZBLRepulsion(nn.Module):
     Ending at the covalent radii keeps it out of the way of bonds, which the network learns.
     """
 
+    charge: Tensor
+    charge_power: Tensor
+    radius: Tensor
+    amplitudes: Tensor
+    exponents: Tensor
+
     def __init__(self, elements: Sequence[int]) -> None:
         super().__init__()
         numbers = torch.tensor([float(z) for z in elements])

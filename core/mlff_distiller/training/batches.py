@@ -90,7 +90,7 @@ class GraphSet:
         """Mean number of edges per atom."""
         return self.edge_vec.shape[0] / self.species.shape[0]
 
-    def collate(self, indices: Sequence[int]) -> Batch:
+    def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Put the structures ``indices`` into one batch."""
         atom_ranges = [(self.atom_splits[s], self.atom_splits[s + 1]) for s in indices]
         edge_ranges = [(self.edge_splits[s], self.edge_splits[s + 1]) for s in indices]

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import GraphModule
-from torch.fx.experimental import _config as fx_config
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from mlff_distiller.graph import sum_atoms, sum_edges
 from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.tracing import trace
 from mlff_distiller.training.batches import Batch
 
 
@@ -55,10 +54,7 @@ class CompiledEnergyForces(nn.Module):
             return functional_call(eager, dict(zip(names, parameters, strict=True)), inputs)
 
         parameters = [parameter.detach().requires_grad_(True) for parameter in student.parameters()]
-        with fx_config.patch(use_duck_shape=False):  # or dimensions that are equal by chance count as one
-            graph = make_fx(functional, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
-                parameters, *example[:5]
-            )
+        graph = trace(functional, parameters, *example[:5])
         self._compiled = torch.compile(_without_detach(graph), dynamic=True, fullgraph=True)
 
     def forward(

@@ -37,6 +37,8 @@ def exponential_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Te
     @torch.no_grad()
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], n_averaged: Tensor | int) -> None:
         n = float(n_averaged)
-        torch._foreach_lerp_(list(averaged), list(current), 1.0 - min(decay, (1.0 + n) / (10.0 + n)))
+        share = 1.0 - min(decay, (1.0 + n) / (10.0 + n))
+        for a, c in zip(averaged, current, strict=True):
+            a.lerp_(c, share)
 
     return update

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class TrainingResult:
     seconds: float
 
 
+_SUMS = ("steps", "loss", "energy_loss", "force_loss")
 Reporter = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, latest validation)
 
 
@@ -111,6 +113,7 @@ class _Run:
         self.fabric.launch()
         self.student = student.to(self.fabric.device)
         self.average = AveragedModel(student, multi_avg_fn=exponential_average(config.optimizer.ema_decay))
+        self.averaged = cast(StudentForceField, self.average.module)
         self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         optimizer = _optimizer(student, config.optimizer)
@@ -119,11 +122,9 @@ class _Run:
         self.pairs: HessianPairs | None = None
         self.step = 0
         self.seconds = 0.0
-        self.sums = dict.fromkeys(
-            ("steps", "loss", "energy_loss", "force_loss"), 0.0
-        )  # since the last validation
+        self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
-        self.evaluator = EnergyForces(self.average.module)
+        self.evaluator = EnergyForces(self.averaged)
 
     def _energy_forces(self, student: StudentForceField) -> nn.Module:
         if not self.config.compile:
@@ -183,7 +184,7 @@ class _Run:
         norm = self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=self.config.optimizer.gradient_clip, error_if_nonfinite=False
         )
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+        if not (torch.isfinite(loss) and math.isfinite(float(cast(Tensor, norm)))):
             self._stop_at_non_finite(indices)
         self.optimizer.step()
         self.scheduler.step()
@@ -216,7 +217,7 @@ class _Run:
         )
         n_steps = self.sums.pop("steps")
         means = {f"train_{name}": total / n_steps for name, total in self.sums.items()}
-        self.sums = dict.fromkeys(("steps", *self.sums), 0.0)
+        self.sums = dict.fromkeys(_SUMS, 0.0)
         row = {
             "epoch": float(self.step // self.steps_per_epoch),
             "step": float(self.step),
@@ -243,7 +244,7 @@ class _Run:
         save_checkpoint(
             self.output / name,
             self.student,
-            average=self.average.module.state_dict(),
+            average=self.averaged.state_dict(),
             n_averaged=self.average.n_averaged,
             optimizer=self.optimizer.state_dict(),
             scheduler={"last_epoch": self.scheduler.last_epoch},
@@ -268,7 +269,7 @@ class _Run:
                 "Use the same settings to go on with it, or another output folder to start anew"
             )
         load_weights(self.student, payload["weights"], source=str(path))
-        load_weights(self.average.module, payload["average"], source=str(path))
+        load_weights(self.averaged, payload["average"], source=str(path))
         self.average.n_averaged.copy_(payload["n_averaged"])
         self.optimizer.load_state_dict(payload["optimizer"])
         self._restore_schedule(payload["step"])

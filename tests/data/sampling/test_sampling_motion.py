@@ -103,6 +103,9 @@ def test_modes_are_those_of_ase(xtb: Teacher, relaxed: Callable[[str], Atoms], t
     np.testing.assert_allclose(wavenumbers, np.real(vibrations.get_frequencies()[-3:]), rtol=2e-3)
     overlap = np.einsum("mnx,knx,n->mk", modes, modes, water.get_masses())
     np.testing.assert_allclose(overlap, np.eye(3), atol=1e-9)
+    for min_wavenumber, n_modes in ((1.0, 3), (wavenumbers[0] * 1.01, 2), (wavenumbers[2] * 1.01, 0)):
+        kept = normal_modes(relaxed("O"), xtb, ModeConfig(min_wavenumber=min_wavenumber))[0]
+        assert len(kept) == n_modes
 
 
 def test_displacements_have_boltzmann_variance(

@@ -14,6 +14,7 @@ from ase.build import bulk, fcc111, molecule
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.labelling import label_structures
 from mlff_distiller.data.sampling import SamplingConfig, sample_molecules, sample_structures
+from mlff_distiller.data.sampling.conformers import EmbeddingError
 from mlff_distiller.data.sampling.periodic import random_strain, strained
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.structures import from_arrays, read_structures, to_arrays
@@ -87,6 +88,21 @@ def test_number_of_processes_does_not_matter(sampled: Dataset, tmp_path: Path) -
     parallel = read_dataset(tmp_path / "b.h5")
     for name in LAYOUT:
         np.testing.assert_array_equal(getattr(parallel, name), getattr(sampled, name), err_msg=name)
+
+
+def test_partner_that_cannot_be_embedded_costs_its_dimer_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tblite")
+
+    def embed_partner(smiles: str, *_: object) -> list[Atoms]:
+        raise EmbeddingError(smiles)
+
+    monkeypatch.setattr("mlff_distiller.data.sampling.molecule.embed", embed_partner)
+    config = SamplingConfig.from_json('{"dynamics": {"n": 0}, "modes": {"n": 0}, "dimers": {"n": 2}}')
+    report = sample_molecules(["O"], "gfn2-xtb", config, tmp_path / "a.h5", show_progress=False)
+    assert report.failures == {"embedding failed": 2}
+    assert report.frames_by_regime["rattle"] == 3
 
 
 def test_seed_matters(tmp_path: Path) -> None:

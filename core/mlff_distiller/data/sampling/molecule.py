@@ -40,9 +40,7 @@ class Sampler:
         path = relaxation_path(start, teacher, config.relaxation)
         relaxed = path[-1]
         yield from self._named(relaxation_frames(path, teacher, config.relaxation.n), name)
-        starts = [
-            relaxed
-        ]  # strain goes on top of thermal motion: a student seldom meets one without the other
+        starts = [relaxed]  # of torsions and bonds: a student seldom meets strain without thermal motion
         for frame in self._named(self._trajectory(relaxed, topology), name):
             starts.append(frame)
             yield frame
@@ -59,14 +57,18 @@ class Sampler:
         self, geometries: Sequence[Atoms], name: str, partner_names: Sequence[str], settings: ContactConfig
     ) -> Iterator[Atoms]:
         """Frames of one cluster: a random geometry of the molecule, and its partners."""
-        molecule = any_of(geometries, self.rng)
-        partners = [self._partner(partner) for partner in partner_names]
-        frames = cluster_frames([molecule, *partners], self.teacher, self.rng, settings)
+        frames = self._cluster(geometries, partner_names, settings)
         yield from self._named(frames, ".".join([name, *partner_names]))
 
     def periodic_frames(self, start: Atoms, name: str) -> Iterator[Atoms]:
         """Frames of a periodic structure, rattled and strained."""
         yield from self._named(strained_cells(start, self.teacher, self.rng, self.config.periodic), name)
+
+    def _cluster(
+        self, geometries: Sequence[Atoms], partner_names: Sequence[str], settings: ContactConfig
+    ) -> Iterator[Atoms]:
+        molecules = [any_of(geometries, self.rng), *(self._partner(partner) for partner in partner_names)]
+        yield from cluster_frames(molecules, self.teacher, self.rng, settings)
 
     def _partner(self, smiles: str) -> Atoms:
         partner = embed(smiles, self.rng, ConformerConfig())[0]
