@@ -156,7 +156,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped name, an artifact (.pt, .onnx) or a checkpoint.")],
     dataset: Annotated[Path, typer.Argument(help="A labelled file: .h5, .xyz or .extxyz.")],
     report: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
-    max_atoms: Annotated[int, typer.Option(min=1, help="Atoms in memory at once.")] = 4096,
+    max_atoms: Annotated[int, typer.Option(min=1, help="Atoms in memory at once.")] = 1024,
     keys: Keys = None,
 ) -> None:
     """Errors of a student on labelled structures: overall, per element, per regime.

@@ -57,7 +57,7 @@ class Accuracy:
 
 
 def predict_dataset(
-    potential: Potential, dataset: Dataset, max_atoms: int = 4096
+    potential: Potential, dataset: Dataset, max_atoms: int = 1024
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energies and forces of every structure, with at most ``max_atoms`` atoms (or one structure) in memory at once.
 

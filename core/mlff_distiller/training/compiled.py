@@ -19,7 +19,11 @@ from mlff_distiller.training.batches import Batch
 
 
 class EnergyForces(nn.Module):
-    """Interaction energies (B,) and forces (N, 3) of a batch, differentiable in the student's parameters."""
+    """Interaction energies (B,) and forces (N, 3) of a batch.
+
+    In training mode both are differentiable in the student's parameters; after ``eval()`` the graph of the gradient is not
+    kept, which takes a fraction of the memory.
+    """
 
     def __init__(self, student: StudentForceField) -> None:
         super().__init__()
@@ -31,7 +35,7 @@ class EnergyForces(nn.Module):
         """Arguments as the fields of `Batch`; eV and eV/Å in the network's dtype, E0 not included."""
         edge_vec = edge_vec.detach().requires_grad_(True)
         e = self.student.interaction_energies(species, edge_index, edge_vec)
-        (g,) = torch.autograd.grad(e.sum(), edge_vec, create_graph=True)
+        (g,) = torch.autograd.grad(e.sum(), edge_vec, create_graph=self.training)
         forces = sum_edges(g, edge_index[0], species.shape[0]) - sum_edges(g, edge_index[1], species.shape[0])
         return sum_atoms(e, batch, n_atoms.shape[0]), forces
 

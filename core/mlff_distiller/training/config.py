@@ -46,7 +46,7 @@ class TrainingConfig:
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     compile: bool = True  # torch.compile: about half a minute once, then some three times faster on a CPU
     validate_every: int = Field(default=1, ge=1)  # epochs
-    max_atoms: int = Field(default=4096, ge=1)  # atoms held at once in validation
+    max_atoms: int = Field(default=1024, ge=1)  # atoms held at once in validation
     checkpoint_minutes: float = Field(default=2.0, gt=0)  # also within an epoch
     threads: int | None = Field(default=None, ge=1)  # CPU threads; None leaves torch's choice
     accelerator: str = "auto"  # as in Lightning Fabric: auto, cpu, cuda, mps

@@ -124,7 +124,7 @@ class _Run:
         self.seconds = 0.0
         self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
-        self.evaluator = EnergyForces(self.averaged)
+        self.evaluator = EnergyForces(self.averaged).eval()
 
     def _energy_forces(self, student: StudentForceField) -> nn.Module:
         if not self.config.compile:

@@ -18,7 +18,7 @@ def validation_errors(
     """Loss and errors over a set, in chunks bounded by atoms, so that memory does not grow with the set.
 
     Args:
-        energy_forces: `EnergyForces` of the student to judge.
+        energy_forces: `EnergyForces` of the student to judge, in evaluation mode.
         valid_set: Labelled structures.
         loss: Weights; the final energy weight is used throughout, so that the values of all epochs compare.
         max_atoms: Atoms held at once.
