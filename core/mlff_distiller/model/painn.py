@@ -16,6 +16,8 @@ with its first two derivatives.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -130,7 +132,8 @@ class PaiNN(nn.Module):
         cutoff: Å.
     """
 
-    message_scale: Tensor
+    if TYPE_CHECKING:
+        message_scale: Tensor
 
     def __init__(
         self, n_species: int, n_features: int, n_interactions: int, n_rbf: int, cutoff: float

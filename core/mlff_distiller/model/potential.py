@@ -8,7 +8,7 @@ spacing of 0.06 meV that would drown any energy drift.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from ase.data import chemical_symbols
@@ -50,7 +50,8 @@ class Potential(Protocol):
 class ReferenceEnergies(nn.Module):
     """E0 of each species in float64, whatever dtype the model is cast to."""
 
-    e0: Tensor
+    if TYPE_CHECKING:
+        e0: Tensor
 
     def __init__(self, n_species: int) -> None:
         super().__init__()
@@ -85,8 +86,9 @@ class StudentForceField(nn.Module):
         ConfigError: A size below one, a cutoff that is not positive, or an element beyond ``max_z``.
     """
 
-    species_of: Tensor
-    energy_scale: Tensor
+    if TYPE_CHECKING:
+        species_of: Tensor
+        energy_scale: Tensor
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 class BesselBasis(nn.Module):
     """sqrt(2/r_c) sin(nπr/r_c)/r for n = 1…R (Gasteiger, Groß, Günnemann, ICLR 2020, arXiv:2003.03123, eq. 7)."""
 
-    frequencies: Tensor
+    if TYPE_CHECKING:
+        frequencies: Tensor
 
     def __init__(self, n_rbf: int, cutoff: float) -> None:
         super().__init__()

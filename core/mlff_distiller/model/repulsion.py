@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from ase.data import covalent_radii
@@ -23,11 +24,12 @@ class ZBLRepulsion(nn.Module):
     Ending at the covalent radii keeps it out of the way of bonds, which the network learns.
     """
 
-    charge: Tensor
-    charge_power: Tensor
-    radius: Tensor
-    amplitudes: Tensor
-    exponents: Tensor
+    if TYPE_CHECKING:
+        charge: Tensor
+        charge_power: Tensor
+        radius: Tensor
+        amplitudes: Tensor
+        exponents: Tensor
 
     def __init__(self, elements: Sequence[int]) -> None:
         super().__init__()
