@@ -21,6 +21,8 @@ def assert_same_frame(found: ase.Atoms, expected: ase.Atoms) -> None:
     np.testing.assert_array_equal(found.cell.array, expected.cell.array)
     np.testing.assert_array_equal(found.pbc, expected.pbc)
     assert found.info == expected.info
+    assert found.calc is not None
+    assert expected.calc is not None
     assert set(found.calc.results) == set(expected.calc.results)
     for name, value in expected.calc.results.items():
         np.testing.assert_array_equal(found.calc.results[name], value)
@@ -120,6 +122,7 @@ def test_from_atoms_takes_a_live_calculator_that_has_run():
     dataset = Dataset.from_atoms([copper])
     assert dataset.energy[0] == energy
     np.testing.assert_array_equal(dataset.forces, forces.astype(np.float32))
+    assert dataset.stress is not None
     np.testing.assert_array_equal(dataset.stress[0], stress)
 
 

@@ -94,7 +94,8 @@ def test_text_that_ase_would_misread(tmp_path, dataset, smiles):
 
 def test_ase_reads_what_is_written(tmp_path, frames, dataset):
     write_extxyz(tmp_path / "data.xyz", dataset)
-    for found, expected in zip(ase.io.read(tmp_path / "data.xyz", ":"), frames, strict=True):
+    for found, expected in zip(ase.io.iread(tmp_path / "data.xyz", ":"), frames, strict=True):
+        assert isinstance(found, ase.Atoms)
         np.testing.assert_array_equal(found.positions, expected.positions)
         np.testing.assert_allclose(found.arrays["REF_forces"], expected.calc.results["forces"], rtol=1e-8)
         assert found.info["REF_energy"] == expected.calc.results["energy"]
@@ -111,6 +112,7 @@ def test_what_ase_writes_is_read(tmp_path):
     results = copper.get_potential_energy(), copper.get_forces(), copper.get_stress()
     ase.io.write(tmp_path / "ase.extxyz", copper)
     found = read_extxyz(tmp_path / "ase.extxyz")
+    assert found.stress is not None
     for value, expected in zip((found.energy[0], found.forces, found.stress[0]), results, strict=True):
         np.testing.assert_allclose(value, expected, atol=1e-7)
     assert found.molecule_id.tolist() == ["F"]
@@ -204,6 +206,7 @@ def test_stress(tmp_path, stress, keys, expected):
     if expected is None:
         assert found.stress is None
     else:
+        assert found.stress is not None
         np.testing.assert_allclose(found.stress, [expected], rtol=1e-15)
 
 
@@ -221,7 +224,9 @@ def test_virial_is_minus_the_strain_derivative(tmp_path):
     copper.info["virial"] = np.diag([-derivative, 0, 0])
     ase.io.write(tmp_path / "a.xyz", copper, format="extxyz")
     copper.calc = EMT()
-    assert read_extxyz(tmp_path / "a.xyz").stress[0, 0] == pytest.approx(copper.get_stress()[0], rel=1e-5)
+    stress = read_extxyz(tmp_path / "a.xyz").stress
+    assert stress is not None
+    assert stress[0, 0] == pytest.approx(copper.get_stress()[0], rel=1e-5)
 
 
 def test_a_stress_asked_for_must_be_there(tmp_path):

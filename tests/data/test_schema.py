@@ -25,6 +25,13 @@ def assert_same(found: Dataset, expected: Dataset) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
+def array(file: h5py.File, where: str) -> h5py.Dataset:
+    """What is at ``where``, which must be an array."""
+    node = file[where]
+    assert isinstance(node, h5py.Dataset)
+    return node
+
+
 # Round trip
 
 
@@ -35,7 +42,7 @@ def test_round_trip(tmp_path, dataset, compression):
     assert_same(found, dataset)
     assert found.metadata == {**dataset.metadata, "units": "eV, Å"}
     with h5py.File(tmp_path / "data.h5") as file:
-        assert file["/labels/forces"].compression == compression
+        assert array(file, "/labels/forces").compression == compression
 
 
 def test_the_file_follows_the_schema(path, dataset):
@@ -53,12 +60,12 @@ def test_the_file_follows_the_schema(path, dataset):
     }
     with h5py.File(path) as file:
         for where, (dtype, shape) in expected.items():
-            assert (file[where].dtype, file[where].shape) == (dtype, shape), where
-        assert file["/labels/stress_mask"][()].tolist() == [False] * 7 + [True]
+            assert (array(file, where).dtype, array(file, where).shape) == (dtype, shape), where
+        assert array(file, "/labels/stress_mask")[:].tolist() == [False] * 7 + [True]
         for name in ("molecule_id", "regime"):
-            strings = file[f"/metadata/{name}"]
+            strings = array(file, f"/metadata/{name}")
             assert h5py.check_string_dtype(strings.dtype) == ("utf-8", None)  # None: of variable length
-            assert strings.asstr()[()].tolist() == getattr(dataset, name).tolist()
+            assert list(strings.asstr()[:]) == getattr(dataset, name).tolist()
         assert dict(file["/metadata"].attrs) == {**dataset.metadata, "units": "eV, Å"}
 
 
@@ -73,8 +80,8 @@ def test_many_molecule_ids_are_no_attribute(tmp_path, dataset):
 def test_a_dataset_without_stress(tmp_path, dataset):
     write_dataset(tmp_path / "data.h5", dataset.select([0, 1]))
     with h5py.File(tmp_path / "data.h5") as file:
-        assert "stress" not in file["labels"]
-        assert "stress_mask" not in file["labels"]
+        assert "/labels/stress" not in file
+        assert "/labels/stress_mask" not in file
     assert read_dataset(tmp_path / "data.h5").stress is None
 
 

@@ -143,7 +143,7 @@ def test_wrong_type(foreign, where, values, put):
 )  # fmt: skip
 def test_bad_values(foreign, where, entry, value, message, put):
     with h5py.File(foreign) as file:
-        values = file[where][()]
+        values = np.asarray(file[where])
     values = values.astype(np.float64 if values.dtype.kind == "f" or not np.isfinite(value) else np.int64)
     values[entry] = value
     put(foreign, where, values)
@@ -151,15 +151,16 @@ def test_bad_values(foreign, where, entry, value, message, put):
         read_dataset(foreign)
 
 
-def test_the_message_counts_what_is_affected(path):
-    with h5py.File(path, "a") as file:
-        file["/labels/forces"][[3, 4, 5, 10]] = np.nan  # structures 1 and 2
+def test_the_message_counts_what_is_affected(path, dataset, put):
+    forces, energy = dataset.forces.copy(), dataset.energy.copy()
+    forces[[3, 4, 5, 10]] = np.nan  # structures 1 and 2
+    put(path, "/labels/forces", forces)
     with pytest.raises(
         DatasetError, match=r"at structure 1, atom 0 .*; 2 of 8 structures are affected\. Label these"
     ):
         read_dataset(path)
-    with h5py.File(path, "a") as file:
-        file["/labels/energy"][[1, 5, 7]] = np.nan
+    energy[[1, 5, 7]] = np.nan
+    put(path, "/labels/energy", energy)
     with pytest.raises(DatasetError, match=r"at structure 1; 3 of 8 structures are affected\. Label these"):
         read_dataset(path)
 

@@ -61,7 +61,7 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     loss.plot(epochs, [row["train_loss"] for row in rows], label="training")
     loss.plot(epochs, [row["valid_loss"] for row in rows], label="validation (averaged weights)")
     loss.set_ylabel("loss")
-    loss.legend()
+    loss.legend(fontsize=8)
     force.plot(epochs, [MEV * row["valid_force_mae"] for row in rows])
     force.set_ylabel("validation force MAE (meV/Å)")
     energy.plot(epochs, [MEV * row["valid_energy_mae"] for row in rows])
@@ -69,5 +69,8 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     for axes in (loss, force, energy):
         axes.set_xlabel("epoch")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(which="minor", labelsize=7)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)

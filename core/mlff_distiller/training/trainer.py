@@ -136,7 +136,10 @@ class _Run:
 
     def _batch(self, indices: np.ndarray) -> Batch:
         """This process's share of a batch, on its device."""
-        share = indices[self.fabric.global_rank :: self.fabric.world_size]
+        n_processes = self.fabric.world_size
+        if len(indices) < n_processes:  # no process may be without a structure, or the others would wait for it
+            indices = np.resize(indices, n_processes)
+        share = indices[self.fabric.global_rank :: n_processes]
         return self.train_set.collate(share).to(self.fabric.device)
 
     def fit(self, report: Reporter | None) -> None:
