@@ -15,7 +15,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(code, id=f"{page.name}-{number}")
     for page in PAGES
-    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S))
+    for number, code in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    )
 ]
 
 
@@ -35,7 +37,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_command_in_the_readme_exists() -> None:
     from mlff_distiller.cli import app
 
-    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known = {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }
     used = set(re.findall(r"^ +mlffd (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
     assert used <= known
     assert {"sample", "label", "train", "distill", "evaluate", "export", "models"} <= used

@@ -52,7 +52,10 @@ def test_recipe_is_the_one_that_is_in_the_repository(name: str) -> None:
 
 
 def test_test_molecules_are_in_no_other_part() -> None:
-    parts = {name: set((RECIPES / "molecules" / f"{name}.smi").read_text().split()) for name in ("train", "valid", "test")}
+    parts = {
+        name: set((RECIPES / "molecules" / f"{name}.smi").read_text().split())
+        for name in ("train", "valid", "test")
+    }
     assert not parts["test"] & (parts["train"] | parts["valid"])
     assert (len(parts["train"]), len(parts["valid"]), len(parts["test"])) == (900, 40, 100)
 
@@ -67,7 +70,9 @@ def test_forces_against_the_live_teacher(name: str) -> None:
         atoms = molecule(formula)
         atoms.rattle(0.05, seed=1)
         expected = teacher.label(atoms).get_forces()
-        found = potential.predict(torch.from_numpy(atoms.numbers).long(), torch.from_numpy(atoms.positions)).forces
+        found = potential.predict(
+            torch.from_numpy(atoms.numbers).long(), torch.from_numpy(atoms.positions)
+        ).forces
         errors.append(found.numpy() - expected)
         labels.append(expected)
     error, label = np.concatenate(errors), np.concatenate(labels)

@@ -202,3 +202,18 @@ def test_an_element_that_only_the_test_part_has_is_found_before_training(tmp_pat
         parts[name] = str(tmp_path / f"{name}.h5")
     with pytest.raises(ConfigError, match="test part holds O, which no training molecule has"):
         distill(config(data={"parts": parts}), tmp_path / "run", show_progress=False)
+
+
+def test_a_part_of_several_files(tmp_path: Path) -> None:
+    files = []
+    for seed in range(2):
+        files.append(str(tmp_path / f"{seed}.h5"))
+        write_dataset(tmp_path / f"{seed}.h5", make_dataset(16, seed))
+    parts = {"train": files, "valid": files[0], "test": files[1]}
+    (report,) = distill(config(data={"parts": parts}), tmp_path / "run", show_progress=False)
+    sizes = load(report.files["torchscript"]).metadata.provenance.dataset["parts"]
+    assert {name: part["structures"] for name, part in sizes.items()} == {
+        "train": 32,
+        "valid": 16,
+        "test": 16,
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import EnergyForces
 from mlff_distiller.training.config import LossConfig, OptimizerConfig, TrainingConfig
+from mlff_distiller.training.interrupts import HeldInterrupts
 from mlff_distiller.training.trainer import TrainingResult, train
 from mlff_distiller.training.validation import validation_errors
 
@@ -38,7 +41,7 @@ def run(
 
     def report(done: int, total: int, row: object) -> None:
         if done == stop_at:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     return train(student, train_set, valid_set, config, folder, report)
 
@@ -70,6 +73,21 @@ def test_resume_is_exact(dataset: Dataset, tmp_path: Path, stop_at: int) -> None
     for name, weight in whole.student.state_dict().items():
         assert torch.equal(weight, resumed.student.state_dict()[name]), name
     assert whole.curves == resumed.curves
+
+
+def test_an_interrupt_is_held_until_the_step_is_saved(dataset: Dataset, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path, stop_at=2)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), HeldInterrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.pending
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_finished_run_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class DataConfig:
         molecules: ``builtin`` (the list of this package), a file with one SMILES a line, or a list of SMILES.
         n_molecules: Take so many of them, drawn with the run's seed; None takes all.
         parts: Files for ``train``, ``valid`` and ``test``, when the split shall be yours: labelled ones (.h5, .xyz,
-            .extxyz), or lists with one SMILES a line, which are sampled.
+            .extxyz; several as a list), or lists with one SMILES a line, which are sampled.
         structures: Files that ASE reads; each frame is a start geometry.
         datasets: Labelled files (.h5, .xyz, .extxyz); nothing is sampled.
         hessian_pairs: Labelled pairs of displaced frames of training molecules (`mlffd pairs`), for the curvature term.
@@ -33,7 +33,7 @@ class DataConfig:
 
     molecules: str | list[str] | None = None
     n_molecules: Annotated[int, Field(ge=3)] | None = None
-    parts: dict[Literal["train", "valid", "test"], str] | None = None
+    parts: dict[Literal["train", "valid", "test"], str | list[str]] | None = None
     structures: list[str] = Field(default_factory=list)
     datasets: list[str] = Field(default_factory=list)
     hessian_pairs: str | None = None

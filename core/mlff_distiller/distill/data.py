@@ -37,8 +37,10 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         return _split(read_dataset(output), config)
     if data.parts is not None:
         return {
-            name: _given_part(Path(path), folder / f"{name}.h5", config, show_progress)
-            for name, path in data.parts.items()
+            name: _given_part(
+                [files] if isinstance(files, str) else files, folder / f"{name}.h5", config, show_progress
+            )
+            for name, files in data.parts.items()
         }
     return {
         name: _sampled(smiles, folder / f"{name}.h5", config, show_progress)
@@ -72,10 +74,12 @@ def dataset_hash(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _given_part(path: Path, output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
-    if path.suffix in (".h5", ".hdf5", ".xyz", ".extxyz"):
-        return read_any(path)
-    return _sampled(read_smiles(path), output, config, show_progress)
+def _given_part(files: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
+    paths = [Path(file) for file in files]
+    if all(path.suffix in (".h5", ".hdf5", ".xyz", ".extxyz") for path in paths):
+        return Dataset.concatenate([read_any(path) for path in paths])
+    smiles = [text for path in paths for text in read_smiles(path)]
+    return _sampled(smiles, output, config, show_progress)
 
 
 def _molecules(data: DataConfig) -> list[str]:

@@ -30,6 +30,7 @@ from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
 from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
 from mlff_distiller.training.curves import LearningCurves
 from mlff_distiller.training.hessian import HessianPairs, hessian_loss
+from mlff_distiller.training.interrupts import HeldInterrupts
 from mlff_distiller.training.losses import energy_loss, force_loss
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
 from mlff_distiller.training.validation import validation_errors
@@ -79,6 +80,7 @@ def train(
     Raises:
         TrainingError: The loss is not finite, or a curvature term is asked for without pairs.
         CheckpointError: ``output`` holds a run with other settings.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step is complete and saved.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -89,11 +91,8 @@ def train(
     run = _Run(student, train_set, valid_set, config, output)
     run.pairs = pairs if config.loss.hessian_weight > 0 else None
     run.resume()
-    try:
-        run.fit(report)
-    except KeyboardInterrupt:
-        run.save_last()
-        raise
+    with HeldInterrupts() as interrupts:
+        run.fit(report, interrupts)
     return run.result()
 
 
@@ -137,13 +136,13 @@ class _Run:
     def _batch(self, indices: np.ndarray) -> Batch:
         """This process's share of a batch, on its device."""
         n_processes = self.fabric.world_size
-        if len(indices) < n_processes:  # no process may be without a structure, or the others would wait for it
+        if len(indices) < n_processes:  # a process without a structure would keep the others waiting
             indices = np.resize(indices, n_processes)
         share = indices[self.fabric.global_rank :: n_processes]
         return self.train_set.collate(share).to(self.fabric.device)
 
-    def fit(self, report: Reporter | None) -> None:
-        """All steps and validations that are still to do."""
+    def fit(self, report: Reporter | None, interrupts: HeldInterrupts) -> None:
+        """All steps and validations that are still to do; an interrupt is raised between steps, after saving."""
         started = saved = time.monotonic()
         before = self.seconds
         latest = self.curves.rows[-1] if self.curves.rows else {}
@@ -158,11 +157,13 @@ class _Run:
             for indices in self._epoch_batches(epoch)[position:]:
                 self._train_step(indices)
                 self.seconds = before + time.monotonic() - started
-                if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                    self.save_last()
-                    saved = time.monotonic()
                 if report is not None:
                     report(self.step, self.total_steps, latest)
+                if interrupts.pending or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    self.save_last()
+                    saved = time.monotonic()
+                if interrupts.pending:
+                    raise KeyboardInterrupt
 
     def _validation_due(self) -> bool:
         """At the end of an epoch that is to be validated and is not yet: also after a kill between the two."""
