@@ -135,9 +135,12 @@ class _Derivatives(nn.Module):
 def _onnx_model(student: StudentForceField, example: Graph) -> onnx.ModelProto:
     inputs = tuple(example._replace(edge_vec=example.edge_vec.float(), cell=example.cell.double()))
     function = _Derivatives(student).eval()
-    decompositions = get_decompositions(
-        [torch.ops.aten.silu_backward, torch.ops.aten.embedding_dense_backward]
-    )
+    aten = torch.ops.aten
+    decompositions = {
+        **get_decompositions([aten.silu_backward, aten.embedding_dense_backward]),
+        aten.index_add.default: _index_add,
+        aten.index_put.default: _index_put,
+    }
     traced = trace(lambda *x: tuple(function(*x)), *inputs, decompositions=decompositions)
     atoms, edges, structures = (torch.export.Dim(name) for name in ("n_atoms", "n_edges", "n_structures"))
     shapes: dict[str, Any] = {
@@ -154,6 +157,22 @@ def _onnx_model(student: StudentForceField, example: Graph) -> onnx.ModelProto:
         )
     assert exported is not None  # only a call with a file name returns None
     return exported.model_proto
+
+
+# Sums over edges would become ScatterND with reduction="add", which is not safe in ONNX Runtime (1.31) with several threads:
+# of the rows that go to one atom some get lost, now and then. ScatterElements is safe.
+
+
+def _index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    rows = index.reshape([-1] + [1] * (source.ndim - 1)).expand_as(source)
+    return x.scatter_add(dim, rows, source)
+
+
+def _index_put(x: Tensor, indices: list[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    assert (
+        accumulate and len(indices) == 1
+    )  # the gradient of x[j]; nothing else in the student gives this operator
+    return _index_add(x, 0, indices[0], values)
 
 
 class _Named(nn.Module):
