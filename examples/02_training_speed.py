@@ -44,7 +44,7 @@ def main(
         student = build_student(preset)
         graphs = GraphSet(dataset, student)
         batches = [graphs.collate(range(k, k + batch_size)) for k in range(0, len(graphs), batch_size)]
-        plain, compiled = EnergyForces(student), CompiledEnergyForces(student, batches[0])
+        plain, compiled = EnergyForces(student), CompiledEnergyForces(student)
         started = time.perf_counter()
         for batch in batches:  # every size once, so that nothing is compiled while it is measured
             step(compiled, batch)

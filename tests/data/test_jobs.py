@@ -168,6 +168,38 @@ def test_kill_and_resume_give_the_same_file(tmp_path: Path) -> None:
     assert_same_content(resumed, straight)
 
 
+ORPHANED_RUN = """
+import os, sys, time
+from pathlib import Path
+from mlff_distiller.data.jobs import Task, run_tasks
+from mlff_distiller.data.parts import PartStore
+
+folder = Path(sys.argv[1])
+
+def endless(task, rng):
+    (folder / f"{os.getpid()}.worker").touch()
+    time.sleep(600)
+
+run_tasks([Task(str(k), None, 0) for k in range(2)], endless, PartStore(folder / "a.h5", {}), n_jobs=2)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ORPHANED_RUN, str(tmp_path)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(workers := [int(path.stem) for path in tmp_path.glob("*.worker")]) < 2:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_damaged_part_is_redone(tmp_path: Path, damage: str) -> None:
     tasks, calls = make_tasks(), []

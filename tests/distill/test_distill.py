@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +221,36 @@ def test_a_part_of_several_files(tmp_path: Path) -> None:
         "valid": 16,
         "test": 16,
     }
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_student(labels: Path, tmp_path: Path) -> None:
+    """torchrun with two CPU processes: both keep the same weights, and only the first writes the artifact."""
+    settings = [
+        "training.devices=2",
+        "training.accelerator=cpu",
+        "training.compile=false",
+        "training.epochs=2",
+        "training.batch_size=5",
+        "data.fractions=[0.5,0.25,0.25]",
+        "formats=[torchscript]",
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mlff_distiller"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    run = subprocess.run(
+        [*command, "train", str(labels), "--preset", "ultra-tiny", "-o", str(tmp_path / "run"), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    tables = re.findall(r"│ student +│ +all .*", run.stdout)
+    assert len(tables) == 2
+    assert tables[0] == tables[1]
+    assert load(tmp_path / "run" / "student" / "student.pt").metadata.name == "student"
+
+
+def test_sampling_under_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="sample first"):
+        distill(config(data={"molecules": ["C", "CC", "CO"]}), tmp_path / "run", show_progress=False)

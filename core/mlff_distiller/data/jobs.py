@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 Backend = Literal["loky", "dask"]
 
+PARENT_CHECK_INTERVAL = 2.0  # s
 HOPELESS_AFTER = 20  # failed tasks without one success: the rest will fail too
 
 
@@ -192,7 +195,8 @@ def _check_keys(tasks: Sequence[Task]) -> None:
 
 def _loky_results(tasks: Sequence[Task], worker: Worker, n_jobs: int) -> Generator[Outcome]:
     """Run the tasks in processes of this machine, one thread each; yield the outcomes as they come."""
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+    end_with_me = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1, **end_with_me):
         parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
         try:
             for outcome in parallel(joblib.delayed(_run_one)(task, worker) for task in tasks):
@@ -202,6 +206,17 @@ def _loky_results(tasks: Sequence[Task], worker: Worker, n_jobs: int) -> Generat
                 "A worker process died; the usual cause is that the memory is used up. Use fewer processes. "
                 "Finished tasks are kept; run the same command again to go on from there."
             ) from error
+
+
+def _end_with(parent: int) -> None:
+    """Make this worker process end soon after its parent has; loky's workers can outlive a killed parent."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_INTERVAL)
+        os._exit(1)  # the only way out of a calculation from another thread
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _dask_results(tasks: Sequence[Task], worker: Worker) -> Generator[Outcome]:

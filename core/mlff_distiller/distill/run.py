@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ def distill(
         ConfigError: ``output`` holds a run with other settings.
         DistillerError: Any step failed; the message says which and what to do.
     """
+    _check_processes(config)
     _claim(output, config)
     parts = prepare_parts(config, output / "data", show_progress)
     _check_elements(parts)
@@ -79,6 +81,19 @@ def distill(
     summary = [{"name": r.name, "seconds": r.seconds, "test": r.test.to_dict()} for r in reports]
     replace_file(output / "report.json", [json.dumps(summary, indent=1).encode()])
     return reports
+
+
+def _check_processes(config: DistillConfig) -> None:
+    """Under torchrun every process runs this code: only the training may be shared."""
+    labelled = config.data.datasets or config.data.parts
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (labelled and len(config.students) == 1):
+        raise ConfigError(
+            "under torchrun, train one student on labelled files: sample first with `mlffd sample` in one process"
+        )
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0  # set by torchrun
 
 
 def _claim(output: Path, config: DistillConfig) -> None:
@@ -121,7 +136,9 @@ def _distill_student(
     result = _trained(config, preset, labels, parts["valid"], folder, progress(name) if progress else None)
     test = measure_accuracy(parts["test"], *predict_dataset(result.student, parts["test"]))
     provenance = _provenance(config, parts, result, test)
-    files = write_artifacts(result.student, name, provenance, folder, config.formats)
+    files: dict[str, Path] = {}
+    if _is_first_process():
+        files = write_artifacts(result.student, name, provenance, folder, config.formats)
     return StudentReport(name, files, test, result.seconds)
 
 

@@ -169,10 +169,9 @@ def _index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: flo
 
 
 def _index_put(x: Tensor, indices: list[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-    assert (
-        accumulate and len(indices) == 1
-    )  # the gradient of x[j]; nothing else in the student gives this operator
-    return _index_add(x, 0, indices[0], values)
+    assert accumulate  # as the gradient of x[j] does, from which alone the student has this operator
+    (index,) = indices
+    return _index_add(x, 0, index, values)
 
 
 class _Named(nn.Module):

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
@@ -116,7 +116,8 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         optimizer = _optimizer(student, config.optimizer)
-        self.model, self.optimizer = self.fabric.setup(self._energy_forces(student), optimizer)
+        energy_forces = CompiledEnergyForces(student) if config.compile else EnergyForces(student)
+        self.model, self.optimizer = self.fabric.setup(energy_forces, optimizer)
         self.scheduler = LambdaLR(self.optimizer, warmup_cosine(self.total_steps, config.optimizer.warmup))
         self.pairs: HessianPairs | None = None
         self.step = 0
@@ -124,11 +125,6 @@ class _Run:
         self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
         self.evaluator = EnergyForces(self.averaged).eval()
-
-    def _energy_forces(self, student: StudentForceField) -> nn.Module:
-        if not self.config.compile:
-            return EnergyForces(student)
-        return CompiledEnergyForces(student, self._batch(self._epoch_batches(0)[0]))
 
     def _epoch_batches(self, epoch: int) -> list[np.ndarray]:
         return shuffled_batches(len(self.train_set), self.config.batch_size, self.config.seed, epoch)
