@@ -26,6 +26,10 @@ class DatasetError(DistillerError, ValueError):
     """A dataset that is damaged, inconsistent or empty."""
 
 
+class OutputError(DistillerError, OSError):
+    """A file that cannot be written: no such folder, no permission, a full disk. The old file is as it was."""
+
+
 class TeacherError(DistillerError, RuntimeError):
     """A teacher that is unknown, cannot be loaded, or failed on a structure."""
 

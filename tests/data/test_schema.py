@@ -17,7 +17,7 @@ import pytest
 
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.schema import read_dataset, write_dataset
-from mlff_distiller.errors import DatasetError
+from mlff_distiller.errors import DatasetError, OutputError
 
 
 def assert_same(found: Dataset, expected: Dataset) -> None:
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_old_file(path, dataset):
         resource.setrlimit(
             resource.RLIMIT_FSIZE, (1000, hard)
         )  # the kernel refuses to write more into a file
-        with pytest.raises(DatasetError, match=r"data\.h5: cannot be written: File too large"):
+        with pytest.raises(OutputError, match=r"data\.h5: cannot be written: File too large"):
             write_dataset(path, dataset.select([0]))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -137,7 +137,7 @@ def test_a_kill_leaves_the_old_file(path):
     before = path.read_bytes()
     script = """
         import os, signal, sys
-        from mlff_distiller.data.atomic_file import replace_file
+        from mlff_distiller.atomic_file import replace_file
 
         def chunks():
             yield b"half" * 100_000
@@ -155,7 +155,7 @@ def test_a_kill_leaves_the_old_file(path):
 
 
 def test_no_folder(tmp_path, dataset):
-    with pytest.raises(DatasetError, match=r"cannot be written: No such file or directory.*folder exists"):
+    with pytest.raises(OutputError, match=r"cannot be written: No such file or directory.*folder exists"):
         write_dataset(tmp_path / "none" / "data.h5", dataset)
 
 

@@ -22,7 +22,7 @@ from ase.data import chemical_symbols
 from ase.io.extxyz import key_val_str_to_dict, read_xyz
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
-from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.validation import check_file, validate
@@ -139,7 +139,8 @@ def write_extxyz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     the metadata of a dataset. An older file stays until the new one is complete.
 
     Raises:
-        DatasetError: The dataset would not be read back (see `validate`), or the file cannot be written.
+        DatasetError: The dataset would not be read back (see `validate`).
+        OutputError: The file cannot be written.
     """
     validate(dataset, f"the dataset for {path}")
     replace_file(path, (_frame_text(dataset, i).encode() for i in range(len(dataset))))

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.schema import write_dataset
-from mlff_distiller.errors import ConfigError, DatasetError
+from mlff_distiller.errors import ConfigError, DatasetError, OutputError
 
 _FAILURES = "__failures__"
 _NOT_WHOLE = (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError)  # not there, cut short, or damaged
@@ -81,12 +81,12 @@ class PartStore:
         """Store one part for good: when this returns, a crash cannot lose it.
 
         Raises:
-            DatasetError: The disk is full, or the like.
+            OutputError: The disk is full, or the like.
         """
         try:
             replace_file(self._path(fingerprint), [_npz(frames, failures)])
-        except DatasetError as error:
-            raise DatasetError(f"{error} {self.how_to_go_on()}") from error
+        except OutputError as error:
+            raise OutputError(f"{error} {self.how_to_go_on()}") from error
 
     def read(self, fingerprint: str) -> tuple[Dataset, dict[str, int]] | None:
         """One part and its failures, or None if it is not there or not whole."""
@@ -108,7 +108,8 @@ class PartStore:
         """Merge the parts in the given order into the output file, and remove them.
 
         Raises:
-            DatasetError: There are no parts, one is damaged, or the output cannot be written.
+            DatasetError: There are no parts, or one is damaged.
+            OutputError: The output cannot be written.
         """
         parts = []
         for fingerprint in fingerprints:

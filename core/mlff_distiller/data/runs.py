@@ -91,7 +91,7 @@ def write_run(
     Raises:
         ConfigError: The output exists or belongs to another run.
         SamplingError: More than half of the tasks failed.
-        DatasetError: The output or a part cannot be written.
+        OutputError: The output or a part cannot be written.
     """
     metadata = {**teacher.metadata(), **settings}
     identity = {key: value for key, value in metadata.items() if key not in _DESCRIPTIONS}

@@ -30,7 +30,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.hdf5 import find, load
 from mlff_distiller.data.metadata import (
@@ -102,7 +102,8 @@ def write_dataset(
         compression: "gzip" is smaller, "lzf" faster.
 
     Raises:
-        DatasetError: The dataset would not be read back (see `validate`), or the file cannot be written.
+        DatasetError: The dataset would not be read back (see `validate`).
+        OutputError: The file cannot be written.
     """
     validate(dataset, f"the dataset for {path}", PATHS)
     # Made in memory: on a full disk HDF5 may fail as late as at closing, and even crash the interpreter.

@@ -12,12 +12,7 @@ from ase import Atoms
 
 from mlff_distiller.errors import DatasetError
 
-_ARRAYS = (
-    "numbers",
-    "positions",
-    "initial_charges",
-    "initial_magmoms",
-)  # the last two only where an atom has one
+_ARRAYS = ("numbers", "positions", "initial_charges", "initial_magmoms")  # the last two where atoms have them
 
 
 def to_arrays(atoms: Atoms) -> dict[str, np.ndarray]:

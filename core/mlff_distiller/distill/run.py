@@ -15,8 +15,8 @@ import torch
 import yaml
 from ase.data import atomic_numbers, chemical_symbols
 
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.configuration import to_plain
-from mlff_distiller.data.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.statistics import fit_reference_energies

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
 
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.checks import check_distances, check_species
-from mlff_distiller.data.atomic_file import replace_file
 from mlff_distiller.errors import ArtifactError, require
 from mlff_distiller.export.artifact import Metadata, parse_metadata
 from mlff_distiller.graph import Graph

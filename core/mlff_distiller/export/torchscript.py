@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
 from mlff_distiller.export.artifact import Metadata, metadata_entry, read_metadata
 from mlff_distiller.graph import checked_graph

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlff_distiller.data.atomic_file import replace_file
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.evaluation.plots import new_figure
 from mlff_distiller.units import MEV
 

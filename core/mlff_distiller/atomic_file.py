@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlff_distiller.errors import DatasetError
+from mlff_distiller.errors import OutputError
 
 
 def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
@@ -17,7 +17,7 @@ def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryvi
     that moment an older file of the name stays as it was. A symbolic link is followed.
 
     Raises:
-        DatasetError: The folder does not exist, the disk is full, no permission, ...
+        OutputError: The folder does not exist, the disk is full, no permission, ...
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -29,7 +29,7 @@ def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryvi
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise DatasetError(
+        raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}. Check that the folder exists and may be "
             "written to, and that the disk has room. An older file of that name is as it was."
         ) from error
