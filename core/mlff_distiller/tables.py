@@ -65,9 +65,8 @@ def accuracy_tables(title: str, accuracy: Accuracy) -> list[Table]:
 
 def students_table(reports: Sequence[StudentReport]) -> Table:
     """Errors of finished students on the test molecules."""
-    table = _table(
-        "molecules never seen in training", ["student", "frames", *FORCE_COLUMNS, "energy MAE meV/atom"]
-    )
+    columns = ["student and frames", "MAE meV/Å", "RMSE meV/Å", "R²", "label RMS eV/Å", "energy MAE meV/atom"]
+    table = _table("molecules never seen in training", columns)
     for report in reports:
         test = report.test
         rows: Iterable[tuple[str, ForceErrors, EnergyErrors]] = [
@@ -79,7 +78,8 @@ def students_table(reports: Sequence[StudentReport]) -> Table:
             ),
         ]
         for regime, forces, energy in rows:
-            table.add_row(report.name, regime, *_force_cells(forces), f"{MEV * energy.mae:.2f}")
+            cells = _force_cells(forces)[1:]
+            table.add_row(f"{report.name} {regime}", *cells, f"{MEV * energy.mae:.2f}")
     return table
 
 
