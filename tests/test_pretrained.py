@@ -18,7 +18,7 @@ from mlff_distiller.evaluation.drift import run_nve
 from mlff_distiller.model.presets import PRESETS
 
 NAMES = ("original", "tiny", "ultra-tiny")
-R2_AT_300_K = {"original": 0.99, "tiny": 0.99, "ultra-tiny": 0.97}
+R2_AT_300_K = {"original": 0.975, "tiny": 0.985, "ultra-tiny": 0.975}  # what README reports, rounded down
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 

@@ -24,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+INTERRUPTED = 130  # exit status of a process that Ctrl-C has ended
+
 console = Console()
 errors = Console(stderr=True)
 
@@ -239,9 +241,10 @@ def run_app(command: typer.Typer) -> None:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; the same command goes on where this one stopped")
-        sys.exit(130)
+        status = INTERRUPTED
     except typer.TyperException as error:
         getattr(error, "show")()  # noqa: B009 (on usage errors, the only ones that come through)
         sys.exit(getattr(error, "exit_code", 2))
+    if status == INTERRUPTED:  # Typer itself gives this status for Ctrl-C
+        errors.print("interrupted; the same command goes on where this one stopped")
     sys.exit(status if isinstance(status, int) else 0)
