@@ -10,7 +10,6 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.units import UNITS
 
 FORMAT_VERSION = 1
-ENTRY = "metadata.json"
+METADATA_ENTRY = "metadata.json"
+WEIGHTS_ENTRY = "weights.safetensors"  # the student's state dict
 
 # what Python's zipfile raises when it meets bytes that make no sense
 _DAMAGE = (
@@ -132,7 +132,7 @@ def read_metadata(path: Path) -> Metadata:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-            entries = [name for name in archive.namelist() if name.endswith(f"/extra/{ENTRY}")]
+            entries = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_ENTRY}")]
             text = archive.read(entries[0]) if entries and damaged is None else b""
     except FileNotFoundError:
         raise ArtifactError(f"there is no artifact {path}") from None
@@ -149,8 +149,3 @@ def read_metadata(path: Path) -> Metadata:
             f"{path} holds no metadata: it was not exported by mlff-distiller. Use `mlffd export`"
         )
     return parse_metadata(text, str(path))
-
-
-def metadata_entry(metadata: Metadata) -> Mapping[str, str]:
-    """The extra files of the TorchScript archive."""
-    return {ENTRY: metadata.to_json()}

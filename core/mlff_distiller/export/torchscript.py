@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
-from mlff_distiller.export.artifact import Metadata, metadata_entry, read_metadata
+from mlff_distiller.export.artifact import METADATA_ENTRY, WEIGHTS_ENTRY, Metadata, read_metadata
 from mlff_distiller.graph import checked_graph
 from mlff_distiller.model.potential import Prediction, StudentForceField
 from mlff_distiller.training.checkpoint import load_weights
@@ -43,7 +44,10 @@ class TorchScriptPotential:
             raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
         self.metadata: Metadata = read_metadata(path)
         self.device = _checked_device(device)
-        self.module = _load_module(path, self.device).to(DTYPES[dtype])
+        self.module = _load_module(path, self.device)
+        exact = self.module.reference.e0
+        self.module.to(DTYPES[dtype])
+        self.module.reference.e0 = exact  # float64 in either dtype; the scripted module knows no `_apply`
 
     @property
     def cutoff(self) -> float:
@@ -77,9 +81,14 @@ class TorchScriptPotential:
 
 
 def save_torchscript(path: Path, student: StudentForceField, metadata: Metadata) -> None:
-    """Script the student on the CPU and write it with its metadata, all or nothing."""
+    """Script the student on the CPU and write it with its metadata, all or nothing.
+
+    The weights are in the file a second time, as safetensors, for the native engine: it reads no TorchScript.
+    """
     scripted = script(student)
-    replace_file(path, [scripted.save_to_buffer(_extra_files=dict(metadata_entry(metadata)))])
+    weights = safetensors.torch.save({name: x.contiguous() for name, x in scripted.state_dict().items()})
+    extra_files = {METADATA_ENTRY: metadata.to_json(), WEIGHTS_ENTRY: weights}
+    replace_file(path, [scripted.save_to_buffer(_extra_files=extra_files)])
 
 
 def script(student: StudentForceField) -> torch.jit.ScriptModule:

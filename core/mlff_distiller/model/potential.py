@@ -238,6 +238,38 @@ class StudentForceField(nn.Module):
             StructureError: An unknown element, or atoms on top of each other.
         """
         species = self.species(atomic_numbers)
+        everything = torch.ones_like(atomic_numbers, dtype=torch.bool)
+        e, gradient = self._differentiate(species, edge_index, edge_vec, everything)
+        return self.assemble(e, gradient, species, edge_index, edge_vec, batch, cell)
+
+    @torch.jit.export
+    def edge_terms(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, owned: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The seam for engines that divide space into domains: what they sum up to forces and virials themselves.
+
+        Args:
+            atomic_numbers: (N,) int64, copies of other domains' atoms included.
+            edge_index: (2, E) int64, as for `compute`. The result is exact if every atom within
+                (message passes - 1) × cutoff of an owned atom receives all of its edges.
+            edge_vec: (E, 3) Å.
+            owned: (N,) bool, the atoms whose energies this domain answers for.
+
+        Returns:
+            atomic energies (N,) eV, float64, of which only the owned ones are meaningful; and the gradient of the sum
+            of the owned ones with respect to ``edge_vec``, (E, 3) eV/Å, float64.
+
+        Raises:
+            StructureError: An unknown element, or atoms on top of each other.
+        """
+        species = self.species(atomic_numbers)
+        e, gradient = self._differentiate(species, edge_index, edge_vec, owned)
+        return e.double() + self.reference(species), gradient.double()
+
+    def _differentiate(
+        self, species: Tensor, edge_index: Tensor, edge_vec: Tensor, owned: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Interaction energies (N,), and the gradient (E, 3) of the sum of the owned ones, in the network's dtype."""
         check_distances(edge_index, edge_vec)
         was_enabled = torch.is_grad_enabled()
         torch.set_grad_enabled(
@@ -245,9 +277,9 @@ class StudentForceField(nn.Module):
         )  # callers may be under no_grad; TorchScript has no `with torch.enable_grad()`
         edge_vec = edge_vec.detach().to(self.energy_scale.dtype).requires_grad_(True)
         e = self.interaction_energies(species, edge_index, edge_vec)
-        gradient = edge_gradient(e, edge_vec)
+        gradient = edge_gradient(e * owned.to(e.dtype), edge_vec)
         torch.set_grad_enabled(was_enabled)
-        return self.assemble(e.detach(), gradient, species, edge_index, edge_vec.detach(), batch, cell)
+        return e.detach(), gradient
 
     def assemble(
         self,

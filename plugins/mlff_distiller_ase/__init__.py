@@ -1,0 +1,1 @@
+"""The distilled potential as an ASE calculator."""

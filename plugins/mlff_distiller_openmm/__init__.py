@@ -1,0 +1,1 @@
+"""The distilled potential in OpenMM."""
