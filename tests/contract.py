@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from mlff_distiller.export.verify import structures_graph
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.model.potential import Potential, Prediction
 from tests.conftest import ethanol, triclinic_crystal
 

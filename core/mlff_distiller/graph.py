@@ -7,6 +7,7 @@ knows the positions (an engine, a dataset) makes the edges, and whoever knows th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -87,6 +88,20 @@ def build_graph(
     edge_index = torch.cat(edges, dim=1)
     edge_vec = edge_vectors(positions, edge_index, torch.cat(shifts), cell, batch)
     return Graph(atomic_numbers, edge_index, edge_vec, batch, cell)
+
+
+@torch.jit.unused
+def concatenate_graphs(graphs: Sequence[Graph]) -> Graph:
+    """Several graphs, each of one structure or more, as one."""
+    n_atoms = torch.tensor([0] + [graph.batch.shape[0] for graph in graphs]).cumsum(0)
+    n_structures = torch.tensor([0] + [graph.cell.shape[0] for graph in graphs]).cumsum(0)
+    return Graph(
+        torch.cat([graph.atomic_numbers for graph in graphs]),
+        torch.cat([graph.edge_index + n_atoms[k] for k, graph in enumerate(graphs)], dim=1),
+        torch.cat([graph.edge_vec for graph in graphs]),
+        torch.cat([graph.batch + n_structures[k] for k, graph in enumerate(graphs)]),
+        torch.cat([graph.cell for graph in graphs]),
+    )
 
 
 def checked_graph(

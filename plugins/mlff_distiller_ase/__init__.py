@@ -1,1 +1,10 @@
-"""The distilled potential as an ASE calculator."""
+"""The distilled potential as an ASE calculator.
+
+from mlff_distiller_ase import DistilledCalculator
+
+atoms.calc = DistilledCalculator("tiny")
+"""
+
+from mlff_distiller_ase.calculator import DistilledCalculator
+
+__all__ = ["DistilledCalculator"]

@@ -14,7 +14,7 @@ from tests.contract import PotentialContract, assert_close
 from mlff_distiller.errors import ArtifactError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import INPUTS, OnnxPotential, save_onnx
-from mlff_distiller.export.verify import structures_graph
+from mlff_distiller.ase_bridge import structures_graph
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow  # exporting takes half a minute

@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from mlff_distiller.ase_bridge import PROPERTIES, ase_results, structure_tensors
 from mlff_distiller.data.teachers.base import Teacher
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.registry import load
-from mlff_distiller.units import full_to_voigt
 
 
 class StudentCalculator(Calculator):
-    """An ASE calculator around a loaded student; finds all neighbours anew at every call.
+    """The least ASE calculator around a loaded student, for labelling; `mlff_distiller_ase` has the one for dynamics.
 
     Args:
         potential: From `mlff_distiller.load`.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]
+    implemented_properties: ClassVar[list[str]] = list(PROPERTIES)
 
     def __init__(self, potential: TorchScriptPotential, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -42,21 +40,9 @@ class StudentCalculator(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         assert self.atoms is not None  # set by the base class
-        prediction = self.potential.predict(
-            torch.from_numpy(self.atoms.numbers).long(),
-            torch.from_numpy(self.atoms.positions),
-            cell=torch.from_numpy(np.array(self.atoms.cell)),
-            pbc=torch.from_numpy(self.atoms.pbc),
-        )
-        energy = prediction.energy.item()
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": prediction.forces.cpu().numpy(),
-            "energies": prediction.atomic_energies.cpu().numpy(),
-        }
-        if self.atoms.pbc.all():
-            self.results["stress"] = full_to_voigt(prediction.stress[0].cpu().numpy())
+        numbers, positions, cell, pbc = structure_tensors(self.atoms)
+        prediction = self.potential.predict(numbers, positions, cell=cell, pbc=pbc)
+        self.results = ase_results(prediction, self.atoms.pbc)
 
 
 def student_teacher(source: str, device: str = "cpu", dtype: str = "float32") -> Teacher:

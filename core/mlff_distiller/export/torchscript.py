@@ -42,12 +42,21 @@ class TorchScriptPotential:
     def __init__(self, path: Path, device: str | torch.device = "cpu", dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
+        self.path, self.dtype = path, dtype
         self.metadata: Metadata = read_metadata(path)
         self.device = _checked_device(device)
         self.module = _load_module(path, self.device)
         exact = self.module.reference.e0
         self.module.to(DTYPES[dtype])
         self.module.reference.e0 = exact  # float64 in either dtype; the scripted module knows no `_apply`
+
+    def __deepcopy__(self, memo: dict[int, object]) -> TorchScriptPotential:
+        """Itself: it never changes, so copies of a calculator share it."""
+        return self
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
+        """Pickled as the file that it came from, for worker processes on the same machine."""
+        return TorchScriptPotential, (self.path.resolve(), str(self.device), self.dtype)
 
     @property
     def cutoff(self) -> float:

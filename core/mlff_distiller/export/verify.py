@@ -12,8 +12,9 @@ from ase.build import molecule
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.errors import ArtifactError
-from mlff_distiller.graph import Graph, checked_graph
+from mlff_distiller.graph import Graph
 from mlff_distiller.model.potential import Potential
 
 ENERGY_TOLERANCE = 1e-5  # eV per atom
@@ -87,19 +88,6 @@ def require_agreement(
                 f"{ENERGY_TOLERANCE:.0e}), forces by {found.forces:.1e} eV/Å (limit {FORCE_TOLERANCE:.0e}); nothing was kept. "
                 "Report this with the versions of torch and onnxruntime"
             )
-
-
-def structures_graph(structures: Sequence[Atoms], cutoff: float) -> Graph:
-    """ASE structures as one graph."""
-    counts = torch.tensor([len(atoms) for atoms in structures])
-    return checked_graph(
-        torch.from_numpy(np.concatenate([atoms.numbers for atoms in structures])).long(),
-        torch.from_numpy(np.concatenate([atoms.positions for atoms in structures])),
-        torch.repeat_interleave(torch.arange(len(structures)), counts),
-        torch.from_numpy(np.stack([atoms.cell.array for atoms in structures])),
-        torch.from_numpy(np.stack([atoms.pbc for atoms in structures])),
-        cutoff,
-    )
 
 
 def _disagreement(name: str, reference: Potential, other: Potential, graph: Graph) -> Disagreement:

@@ -1,0 +1,77 @@
+"""Many structures at once: as few evaluations as memory allows, results in the order of the structures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ase import Atoms
+
+from mlff_distiller.ase_bridge import ase_results, structures_graph
+from mlff_distiller.errors import StructureError
+from mlff_distiller.graph import Graph, concatenate_graphs
+from mlff_distiller.model.potential import Potential, Prediction
+
+MAX_EDGES = 100_000  # edges evaluated at once: under 2 GB for the largest preset
+
+
+def evaluate_batches(
+    potential: Potential, structures: Iterable[Atoms], max_edges: int = MAX_EDGES
+) -> Iterator[dict[str, Any]]:
+    """Results of each structure as an ASE calculator gives them.
+
+    Args:
+        potential: Any backend.
+        structures: May be a generator; it is consumed batch by batch.
+        max_edges: Edges in a batch; a single structure may have more.
+
+    Raises:
+        StructureError: Names the structure by its index, and what is wrong with it.
+    """
+    waiting: list[tuple[int, Atoms, Graph]] = []
+    n_edges = 0
+    for index, atoms in enumerate(structures):
+        graph = _graph(index, atoms, potential.cutoff)
+        if waiting and n_edges + graph.edge_vec.shape[0] > max_edges:
+            yield from _evaluate(potential, waiting)
+            waiting, n_edges = [], 0
+        waiting.append((index, atoms, graph))
+        n_edges += graph.edge_vec.shape[0]
+    if waiting:
+        yield from _evaluate(potential, waiting)
+
+
+def _graph(index: int, atoms: Atoms, cutoff: float) -> Graph:
+    try:
+        return structures_graph([atoms], cutoff)
+    except StructureError as error:
+        raise StructureError(f"structure {index}: {error}") from None
+
+
+def _evaluate(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> Iterator[dict[str, Any]]:
+    try:
+        together = potential.compute(*concatenate_graphs([graph for _, _, graph in batch]))
+    except StructureError:
+        _blame(potential, batch)
+        raise
+    start = 0
+    for k, (_, atoms, _) in enumerate(batch):
+        end = start + len(atoms)
+        single = Prediction(
+            together.energy[k : k + 1],
+            together.forces[start:end],
+            together.virial[k : k + 1],
+            together.stress[k : k + 1],
+            together.atomic_energies[start:end],
+        )
+        yield ase_results(single, atoms.pbc)
+        start = end
+
+
+def _blame(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> None:
+    """Evaluate one by one, so that the message counts the atoms of the structure at fault and not of the batch."""
+    for index, _, graph in batch:
+        try:
+            potential.compute(*graph)
+        except StructureError as error:
+            raise StructureError(f"structure {index}: {error}") from None

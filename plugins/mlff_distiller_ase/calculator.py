@@ -1,0 +1,88 @@
+"""``atoms.calc = DistilledCalculator("tiny")``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from mlff_distiller.ase_bridge import PROPERTIES, ase_results, structure_tensors
+from mlff_distiller.export.torchscript import TorchScriptPotential
+from mlff_distiller.registry import load
+from mlff_distiller.verlet import VerletList
+from mlff_distiller_ase.batches import MAX_EDGES, evaluate_batches
+
+SKIN = 0.5  # Å: the list lasts for some ten steps of 0.5 fs at 300 K
+
+
+class DistilledCalculator(Calculator):
+    """A distilled student as an ASE calculator, for dynamics, optimisers, phonons and NEB.
+
+    Gives energy and free_energy (eV), forces (eV/Å), energies (eV per atom, reference energies included), and stress (eV/Å³,
+    Voigt order xx yy zz yz xz xy) where the structure is periodic in three directions.
+
+    Args:
+        model: A shipped name, the path of an artifact, or a loaded potential (which keeps its own device and dtype).
+        device: Any torch device.
+        dtype: Of the network, ``float32`` or ``float64``; sums are float64 in both.
+        skin: Å. The neighbour list is made for cutoff + skin and used until an atom has moved half of the skin, or cell, pbc,
+            elements or the number of atoms have changed. It changes the speed, and no result.
+        **kwargs: For `ase.calculators.calculator.Calculator`: label, atoms, directory.
+
+    Raises:
+        ArtifactError: There is no such student, or its file is damaged or of an unknown format.
+        ConfigError: Unknown dtype, a device that is not there, or a negative skin.
+    """
+
+    implemented_properties: ClassVar[list[str]] = list(PROPERTIES)
+
+    def __init__(
+        self,
+        model: str | Path | TorchScriptPotential = "tiny",
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        skin: float = SKIN,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.potential = model if isinstance(model, TorchScriptPotential) else load(model, device, dtype)
+        self.neighbors = VerletList(self.potential.cutoff, skin)
+        self.parameters.update(
+            model=self.potential.metadata.name if isinstance(model, TorchScriptPotential) else str(model),
+            device=str(self.potential.device),
+            dtype=self.potential.dtype,
+            skin=skin,
+        )
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """All properties in one evaluation.
+
+        Raises:
+            StructureError: An element that the student does not know, positions that are not finite, atoms closer than 0.3 Å,
+                or a singular periodic cell; names the atoms.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        assert self.atoms is not None  # set by the base class
+        graph = self.neighbors.graph(*structure_tensors(self.atoms))
+        self.results = ase_results(self.potential.compute(*graph), self.atoms.pbc)
+
+    def evaluate(self, structures: Iterable[Atoms], max_edges: int = MAX_EDGES) -> list[dict[str, Any]]:
+        """Results of many structures, in batches; neither the structures nor this calculator's own results change.
+
+        Args:
+            structures: Of any sizes, elements and cells.
+            max_edges: Bounds the memory: edges evaluated at once.
+
+        Raises:
+            StructureError: Names the structure by its index.
+        """
+        return list(evaluate_batches(self.potential, structures, max_edges))
