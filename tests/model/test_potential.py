@@ -7,6 +7,7 @@ import torch
 from tests.conftest import ELEMENTS, ethanol, random_student, tensors, triclinic_crystal
 from tests.contract import ExactContract, PotentialContract, assert_close
 
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.model.potential import StudentForceField
 
@@ -112,3 +113,16 @@ def test_all_hundred_elements_are_accepted_by_default() -> None:
 def test_missing_reference_energy_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no reference energy for Cl"):
         random_student().set_scales(dict.fromkeys(ELEMENTS[:-1], 0.0), 1.0, 10.0)
+
+
+@pytest.mark.parametrize("n_interactions", [1, 3])
+def test_stages_for_domains_give_the_whole(n_interactions: int) -> None:
+    student = random_student(n_interactions=n_interactions)
+    graph = structures_graph([triclinic_crystal()], student.cutoff)
+    species = student.species(graph.atomic_numbers)
+    s, v, *geometry = student.domain_start(species, graph.edge_index, graph.edge_vec)
+    for layer in range(n_interactions - 1):
+        s, v = student.domain_update(layer, s, v)
+        s, v = student.domain_message(layer, s, v, graph.edge_index, *geometry)
+    e = student.domain_finish(species, s, v, graph.edge_index, graph.edge_vec)
+    assert_close(e, student.interaction_energies(species, graph.edge_index, graph.edge_vec), 1e-12)

@@ -154,20 +154,30 @@ class PaiNN(nn.Module):
 
     def forward(self, species: Tensor, edge_index: Tensor, edge_vec: Tensor) -> Tensor:
         """species (N,), edge_index (2, E), edge_vec (E, 3) Å → (N,)."""
-        r = torch.linalg.vector_norm(edge_vec, dim=1, keepdim=True)  # (E, 1)
-        u = edge_vec / r
-        rbf = self.basis(r)  # (E, R)
-        envelope = self.envelope(r) * self.message_scale  # (E, 1)
-
-        ds, v = self.initial_message(species, edge_index, rbf, envelope, u)
-        s = self.embedding(species) + ds  # (N, F)
+        rbf, envelope, u = self.geometry(edge_vec)
+        s, v = self.start(species, edge_index, rbf, envelope, u)
         for update, message in zip(self.updates, self.messages):  # noqa: B905 (TorchScript knows no strict=)
             ds, dv = update(s, v)
             s, v = s + ds, v + dv
             ds, dv = message(s, v, edge_index, rbf, envelope, u)
             s, v = s + ds, v + dv
-        s = s + self.final_update(s, v)
-        return self.readout(s).squeeze(1)  # (N,)
+        return self.finish(s, v)
+
+    def geometry(self, edge_vec: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(E, 3) Å → radial basis (E, R), envelope (E, 1) and unit vectors (E, 3)."""
+        r = torch.linalg.vector_norm(edge_vec, dim=1, keepdim=True)  # (E, 1)
+        return self.basis(r), self.envelope(r) * self.message_scale, edge_vec / r
+
+    def start(
+        self, species: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor, u: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embedding and first message: s (N, F) and v (N, 3, F)."""
+        ds, v = self.initial_message(species, edge_index, rbf, envelope, u)
+        return self.embedding(species) + ds, v
+
+    def finish(self, s: Tensor, v: Tensor) -> Tensor:
+        """Last update and readout: (N, F) and (N, 3, F) → (N,)."""
+        return self.readout(s + self.final_update(s, v)).squeeze(1)
 
 
 def _norm(v: Tensor, epsilon: float = NORM_EPSILON) -> Tensor:  # TorchScript sees constants as defaults only

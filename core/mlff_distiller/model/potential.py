@@ -238,38 +238,6 @@ class StudentForceField(nn.Module):
             StructureError: An unknown element, or atoms on top of each other.
         """
         species = self.species(atomic_numbers)
-        everything = torch.ones_like(atomic_numbers, dtype=torch.bool)
-        e, gradient = self._differentiate(species, edge_index, edge_vec, everything)
-        return self.assemble(e, gradient, species, edge_index, edge_vec, batch, cell)
-
-    @torch.jit.export
-    def edge_terms(
-        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, owned: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The seam for engines that divide space into domains: what they sum up to forces and virials themselves.
-
-        Args:
-            atomic_numbers: (N,) int64, copies of other domains' atoms included.
-            edge_index: (2, E) int64, as for `compute`. The result is exact if every atom within
-                (message passes - 1) × cutoff of an owned atom receives all of its edges.
-            edge_vec: (E, 3) Å.
-            owned: (N,) bool, the atoms whose energies this domain answers for.
-
-        Returns:
-            atomic energies (N,) eV, float64, of which only the owned ones are meaningful; and the gradient of the sum
-            of the owned ones with respect to ``edge_vec``, (E, 3) eV/Å, float64.
-
-        Raises:
-            StructureError: An unknown element, or atoms on top of each other.
-        """
-        species = self.species(atomic_numbers)
-        e, gradient = self._differentiate(species, edge_index, edge_vec, owned)
-        return e.double() + self.reference(species), gradient.double()
-
-    def _differentiate(
-        self, species: Tensor, edge_index: Tensor, edge_vec: Tensor, owned: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Interaction energies (N,), and the gradient (E, 3) of the sum of the owned ones, in the network's dtype."""
         check_distances(edge_index, edge_vec)
         was_enabled = torch.is_grad_enabled()
         torch.set_grad_enabled(
@@ -277,9 +245,9 @@ class StudentForceField(nn.Module):
         )  # callers may be under no_grad; TorchScript has no `with torch.enable_grad()`
         edge_vec = edge_vec.detach().to(self.energy_scale.dtype).requires_grad_(True)
         e = self.interaction_energies(species, edge_index, edge_vec)
-        gradient = edge_gradient(e * owned.to(e.dtype), edge_vec)
+        gradient = edge_gradient(e, edge_vec)
         torch.set_grad_enabled(was_enabled)
-        return e.detach(), gradient
+        return self.assemble(e.detach(), gradient, species, edge_index, edge_vec.detach(), batch, cell)
 
     def assemble(
         self,
@@ -305,6 +273,46 @@ class StudentForceField(nn.Module):
         species = torch.where(inside, self.species_of[atomic_numbers.clamp(0, self.max_z)], -1)
         check_species(species, atomic_numbers, self.element_names)
         return species
+
+    # The rest is `interaction_energies` in stages, for engines that divide space into domains and exchange features
+    # between the stages: start, then for each layer update, exchange, message, and then finish.
+
+    @torch.jit.export
+    def domain_start(
+        self, species: Tensor, edge_index: Tensor, edge_vec: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """species (N,), edges (2, E) and (E, 3) Å → s (N, F), v (N, 3, F), and the geometry for `domain_message`."""
+        rbf, envelope, u = self.painn.geometry(edge_vec)
+        s, v = self.painn.start(species, edge_index, rbf, envelope, u)
+        return s, v, rbf, envelope, u
+
+    @torch.jit.export
+    def domain_update(self, layer: int, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The update before an exchange; s (N, F), v (N, 3, F), any rows."""
+        for k, update in enumerate(self.painn.updates):  # TorchScript cannot index a ModuleList by a variable
+            if k == layer:
+                ds, dv = update(s, v)
+                s, v = s + ds, v + dv
+        return s, v
+
+    @torch.jit.export
+    def domain_message(
+        self, layer: int, s: Tensor, v: Tensor, edge_index: Tensor, rbf: Tensor, envelope: Tensor, u: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The message after an exchange: s (N, F) and v (N, 3, F) of all rows that the edges name."""
+        for k, message in enumerate(self.painn.messages):
+            if k == layer:
+                ds, dv = message(s, v, edge_index, rbf, envelope, u)
+                s, v = s + ds, v + dv
+        return s, v
+
+    @torch.jit.export
+    def domain_finish(
+        self, species: Tensor, s: Tensor, v: Tensor, edge_index: Tensor, edge_vec: Tensor
+    ) -> Tensor:
+        """Interaction energies (n,) eV of the first n rows, those of s and v; species and edges as at the start."""
+        n_own = s.shape[0]
+        return self.energy_scale * self.painn.finish(s, v) + self.repulsion(species, edge_index, edge_vec)[:n_own]
 
 
 def edge_gradient(e: Tensor, edge_vec: Tensor) -> Tensor:
