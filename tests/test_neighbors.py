@@ -1,4 +1,4 @@
-"""Both neighbour lists against ASE's, which is an independent implementation."""
+"""The neighbour lists against ASE's, which is an independent implementation, and against each other."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ from ase.neighborlist import primitive_neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlff_distiller.neighbors import complete_cell, torch_neighbors, vesin_neighbors
+from mlff_distiller.neighbors import (
+    FEW_ATOMS,
+    complete_cell,
+    scripted_neighbors,
+    torch_cell_neighbors,
+    torch_neighbors,
+    vesin_neighbors,
+)
 from tests.conftest import triclinic_crystal
 
 with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of TorchScript, from torch 2.13
-    scripted_neighbors = torch.jit.script(torch_neighbors)
-IMPLEMENTATIONS = {"vesin": vesin_neighbors, "torch": torch_neighbors, "scripted": scripted_neighbors}
+    IMPLEMENTATIONS = {
+        "vesin": vesin_neighbors,
+        "torch": torch_neighbors,
+        "torch_cell": torch_cell_neighbors,
+        "scripted torch": torch.jit.script(torch_neighbors),
+        "scripted torch_cell": torch.jit.script(torch_cell_neighbors),
+        "scripted": torch.jit.script(scripted_neighbors),
+    }
 
 
 def edges_of(find, atoms: Atoms, cutoff: float) -> set[tuple[int, ...]]:
@@ -57,6 +70,33 @@ def test_same_edges_as_ase(seed: int, n_atoms: int, pbc, cutoff: float) -> None:
         assert edges_of(find, atoms, cutoff) == expected, name
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n_atoms=st.integers(FEW_ATOMS - 1, 300),
+    pbc=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    cutoff=st.floats(1.0, 6.0),
+)
+def test_same_edges_as_vesin_for_many_atoms(seed: int, n_atoms: int, pbc, cutoff: float) -> None:
+    """Flat, long and triclinic cells of one to many bins along each direction, atoms inside and outside the cell."""
+    rng = np.random.default_rng(seed)
+    cell = rng.uniform(3.0, 30.0, 3)[:, None] * (np.eye(3) + rng.uniform(-0.4, 0.4, (3, 3)))
+    atoms = Atoms(np.ones(n_atoms), rng.uniform(-2, 2, (n_atoms, 3)) @ cell, cell=cell, pbc=pbc)
+    expected = edges_of(vesin_neighbors, atoms, cutoff)
+    for name in ("torch_cell", "scripted torch_cell", "scripted"):
+        assert edges_of(IMPLEMENTATIONS[name], atoms, cutoff) == expected, name
+
+
+def test_empty_space_costs_nothing() -> None:
+    """Two clusters a millimetre apart: a grid over the space between them would not fit into any memory."""
+    positions = np.random.default_rng(0).uniform(0, 6, (40, 3))
+    cluster = Atoms(np.ones(40), positions)
+    far = Atoms(np.ones(80), np.concatenate([positions, positions + 1e7]))
+    assert len(edges_of(torch_cell_neighbors, far, 4.0)) == 2 * len(
+        edges_of(torch_cell_neighbors, cluster, 4.0)
+    )
+
+
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
 def test_cell_rows_of_open_directions_are_ignored(name: str) -> None:
     atoms = triclinic_crystal()
@@ -72,7 +112,8 @@ def test_few_atoms(name: str, n_atoms: int) -> None:
     assert edges_of(IMPLEMENTATIONS[name], Atoms(np.ones(n_atoms), np.zeros((n_atoms, 3))), 5.0) == set()
 
 
-def test_blocks_change_nothing() -> None:
+@pytest.mark.parametrize("find", [torch_neighbors, torch_cell_neighbors])
+def test_blocks_change_nothing(find) -> None:
     atoms = triclinic_crystal() * (2, 2, 2)
     arguments = (
         torch.from_numpy(atoms.positions),
@@ -80,7 +121,7 @@ def test_blocks_change_nothing() -> None:
         torch.from_numpy(atoms.pbc),
         4.0,
     )
-    whole, in_blocks = torch_neighbors(*arguments), torch_neighbors(*arguments, block_pairs=1000)
+    whole, in_blocks = find(*arguments), find(*arguments, block_pairs=1000)
     assert all(torch.equal(a, b) for a, b in zip(whole, in_blocks, strict=True))
 
 
