@@ -1,0 +1,187 @@
+"""A student on the native engine. N atoms, E edges, B structures."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlff_distiller.errors import ConfigError, StructureError
+from mlff_distiller.export.artifact import Metadata, read_metadata
+from mlff_distiller.graph import sum_atoms
+from mlff_distiller.model.potential import Prediction
+from mlff_distiller.native.library import Handle, Results, check, load_library
+from mlff_distiller.units import virial_to_stress
+
+SKIN = 0.5  # Å; a larger one is searched for less often, but visits more pairs in vain in every step
+
+
+class Evaluation(NamedTuple):
+    """What the engine says of one structure. All float64."""
+
+    energy: float  # eV
+    forces: NDArray[np.float64]  # (N, 3) eV/Å
+    virial: NDArray[np.float64]  # (3, 3) eV, -dE/dε
+    atomic_energies: NDArray[np.float64]  # (N,) eV
+
+
+class NativePotential:
+    """A loaded artifact on the CPU, as a `Potential` of given edges and as a fast function of positions.
+
+    An object serves one thread at a time: it keeps the memory and the neighbour list of its last structure.
+
+    Args:
+        path: File written by `mlff_distiller.export.torchscript.save_torchscript`.
+        threads: Threads to share the work; results do not depend on their number.
+        skin: Å, see `evaluate`.
+
+    Raises:
+        ArtifactError: The file is missing, damaged, of an unknown format, or older than the native engine.
+        ConfigError: A number of threads or a skin out of range, or an instruction set in the environment variable
+            MLFFD_ISA that this processor lacks.
+        MissingDependencyError: The package was installed without its compiled part.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, skin: float = SKIN) -> None:
+        if not skin >= 0.0:
+            raise ConfigError(f"expected a skin of at least 0 Å, got {skin}")
+        self._library = library = load_library()
+        self.metadata: Metadata = read_metadata(path)
+        self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
+        self._system = Handle(
+            lambda p: library.mlffd_system_new(self._model.address, threads, p), library.mlffd_system_free
+        )
+        self._skin = skin
+        self._arrays = _Arrays(0)
+
+    @property
+    def cutoff(self) -> float:
+        """Å."""
+        return self.metadata.cutoff
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: portable, avx2 or avx512."""
+        return self._library.mlffd_isa(self._model.address).decode()
+
+    @property
+    def table_intervals(self) -> int:
+        """Intervals of the filter tables, chosen when the artifact was loaded."""
+        return self._library.mlffd_table_intervals(self._model.address)
+
+    @property
+    def n_neighbor_searches(self) -> int:
+        """How often `evaluate` had to search for neighbours."""
+        return self._library.mlffd_n_neighbor_searches(self._system.address)
+
+    def evaluate(
+        self,
+        atomic_numbers: NDArray[np.integer[Any]],
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+        pbc: NDArray[np.bool_],
+    ) -> Evaluation:
+        """Energy and derivatives of one structure, neighbours included.
+
+        The neighbour list reaches ``skin`` beyond the cutoff and is kept from call to call, until an atom has moved by
+        half the skin or anything but the positions changes.
+
+        Args:
+            atomic_numbers: (N,).
+            positions: (N, 3) Å.
+            cell: (3, 3) Å, rows are lattice vectors; those of open directions are ignored.
+            pbc: (3,).
+
+        Raises:
+            StructureError: Shapes that do not fit, an unknown element, positions that are not finite, atoms on top of each
+                other, a singular cell where pbc is set.
+        """
+        arrays = self._arrays
+        if len(atomic_numbers) != arrays.n_atoms:
+            arrays = self._arrays = _Arrays(len(atomic_numbers))
+        try:
+            arrays.atomic_numbers[...] = atomic_numbers
+            arrays.positions[...] = positions
+            arrays.cell[...] = cell
+            arrays.pbc[...] = pbc
+        except ValueError as error:
+            raise StructureError(
+                f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,): {error}"
+            ) from None
+        status = self._library.mlffd_compute(self._system.address, *arrays.inputs, self._skin, arrays.results)
+        if status:
+            check(status)
+        return Evaluation(
+            arrays.energy.item(), arrays.forces.copy(), arrays.virial.copy(), arrays.atomic_energies.copy()
+        )
+
+    def compute(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> Prediction:
+        """See `StudentForceField.compute`; results are on the CPU.
+
+        Raises:
+            StructureError: An unknown element, or atoms on top of each other.
+        """
+        z = atomic_numbers.detach().to("cpu", torch.int64).contiguous()
+        edges = edge_index.detach().to("cpu", torch.int64).contiguous()
+        vectors = edge_vec.detach().to("cpu", torch.float64).contiguous()
+        batch, cell = batch.cpu(), cell.detach().to("cpu", torch.float64)
+        n_atoms, n_edges = z.shape[0], vectors.shape[0]
+        forces = torch.zeros(n_atoms, 3, dtype=torch.float64)
+        atomic_energies = torch.zeros(n_atoms, dtype=torch.float64)
+        atomic_virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64)
+        results = Results(
+            None, forces.data_ptr(), None, atomic_energies.data_ptr(), atomic_virials.data_ptr()
+        )
+        check(
+            self._library.mlffd_compute_edges(
+                self._system.address,
+                n_atoms,
+                z.data_ptr(),
+                n_edges,
+                edges[0].data_ptr(),
+                edges[1].data_ptr(),
+                vectors.data_ptr(),
+                ctypes.byref(results),
+            )
+        )
+        n_structures = cell.shape[0]
+        energy = sum_atoms(atomic_energies, batch, n_structures)
+        virial = sum_atoms(atomic_virials, batch, n_structures)
+        return Prediction(energy, forces, virial, virial_to_stress(virial, cell), atomic_energies)
+
+
+class _Arrays:
+    """Arrays at fixed addresses, so that a step passes pointers that were made once."""
+
+    def __init__(self, n_atoms: int) -> None:
+        self.n_atoms = n_atoms
+        self.atomic_numbers = np.zeros(n_atoms, dtype=np.int32)
+        self.positions = np.zeros((n_atoms, 3))
+        self.cell = np.zeros((3, 3))
+        self.pbc = np.zeros(3, dtype=np.int32)
+        self.energy = np.zeros(())
+        self.forces = np.zeros((n_atoms, 3))
+        self.virial = np.zeros((3, 3))
+        self.atomic_energies = np.zeros(n_atoms)
+        self.inputs = (
+            n_atoms,
+            *(
+                ctypes.c_void_p(array.ctypes.data)
+                for array in (self.atomic_numbers, self.positions, self.cell, self.pbc)
+            ),
+        )
+        self._results = Results(
+            self.energy.ctypes.data,
+            self.forces.ctypes.data,
+            self.virial.ctypes.data,
+            self.atomic_energies.ctypes.data,
+            None,
+        )
+        self.results = ctypes.byref(self._results)

@@ -1,0 +1,136 @@
+// The C interface: arguments checked, exceptions turned into status codes.
+#include "mlffd.h"
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "error.h"
+#include "isa.h"
+#include "model.h"
+#include "student.h"
+#include "system.h"
+
+struct mlffd_model {
+  std::shared_ptr<const mlffd::Model> model;
+};
+
+struct mlffd_system {
+  mlffd::System system;
+};
+
+namespace {
+
+thread_local std::string last_error;
+
+template <typename Act>
+int guarded(const Act& act) noexcept {
+  try {
+    last_error.clear();
+    act();
+    return MLFFD_OK;
+  } catch (const mlffd::Error& error) {
+    last_error = error.what();
+    return error.status;
+  } catch (const std::bad_alloc&) {
+    last_error = "there is not enough memory";
+  } catch (const std::exception& error) {
+    last_error = std::string("unexpected failure: ") + error.what();
+  }
+  return MLFFD_INTERNAL_ERROR;
+}
+
+void require(bool condition, const char* sentence) {
+  if (!condition) throw mlffd::ArgumentError(sentence);
+}
+
+void require_count(std::int64_t n) {
+  require(n >= 0 && n < std::numeric_limits<std::int32_t>::max() / 16, "expected a number of atoms of at least 0 and below 1.3e8");
+}
+
+}  // namespace
+
+int mlffd_interface_version(void) { return MLFFD_INTERFACE_VERSION; }
+
+const char* mlffd_last_error(void) { return last_error.c_str(); }
+
+int mlffd_load(const char* path, mlffd_model** model) {
+  return guarded([&] {
+    require(path && model, "expected a path and where to put the model");
+    *model = nullptr;
+    *model = new mlffd_model{std::make_shared<const mlffd::Model>(mlffd::read_student(path), mlffd::choose_kernels())};
+  });
+}
+
+void mlffd_free(mlffd_model* model) { delete model; }
+
+double mlffd_cutoff(const mlffd_model* model) { return model->model->student.cutoff; }
+
+int mlffd_n_message_passes(const mlffd_model* model) { return model->model->student.n_message_passes; }
+
+int mlffd_n_features(const mlffd_model* model) { return model->model->student.n_features; }
+
+int mlffd_n_elements(const mlffd_model* model) { return static_cast<int>(model->model->student.elements.size()); }
+
+int mlffd_element(const mlffd_model* model, int index) {
+  return index >= 0 && index < mlffd_n_elements(model) ? model->model->student.elements[static_cast<std::size_t>(index)] : 0;
+}
+
+const char* mlffd_metadata(const mlffd_model* model) { return model->model->student.metadata.c_str(); }
+
+int mlffd_table_intervals(const mlffd_model* model) { return model->model->n_intervals; }
+
+const char* mlffd_isa(const mlffd_model* model) { return model->model->kernels.name; }
+
+int mlffd_system_new(const mlffd_model* model, int n_threads, mlffd_system** system) {
+  return guarded([&] {
+    require(model && system, "expected a model and where to put the system");
+    require(n_threads >= 1 && n_threads <= 1024, "expected a number of threads within 1 … 1024");
+    *system = nullptr;
+    *system = new mlffd_system{{model->model, n_threads}};
+  });
+}
+
+void mlffd_system_free(mlffd_system* system) { delete system; }
+
+int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers, const double* positions, const double* cell,
+                  const int32_t* pbc, double skin, const mlffd_results* results) {
+  return guarded([&] {
+    require(system && results && (n == 0 || (atomic_numbers && positions)), "expected a system, atoms and results, got a null pointer");
+    require_count(n);
+    require(std::isfinite(skin) && skin >= 0.0, "expected a skin of at least 0 Å");
+    system->system.compute(n, atomic_numbers, positions, cell, pbc, skin, *results);
+  });
+}
+
+int64_t mlffd_n_neighbor_searches(const mlffd_system* system) { return system->system.n_neighbor_searches(); }
+
+int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers, int64_t n_edges, const int64_t* receivers,
+                        const int64_t* senders, const double* edge_vec, const mlffd_results* results) {
+  return guarded([&] {
+    require(system && results && (n == 0 || atomic_numbers), "expected a system, atoms and results, got a null pointer");
+    require(n_edges == 0 || (receivers && senders && edge_vec), "expected edges, got a null pointer");
+    require_count(n);
+    require(n_edges >= 0 && n_edges < std::numeric_limits<std::int32_t>::max(), "expected a number of edges of at least 0 and below 2^31");
+    system->system.compute_edges(n, atomic_numbers, n_edges, receivers, senders, edge_vec, *results);
+  });
+}
+
+int mlffd_n_exchanges(const mlffd_model* model) { return 2 * mlffd_n_message_passes(model) - 1; }
+
+int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlffd_n_features(model); }
+
+int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers, const double* positions,
+                         const mlffd_neighbor_list* list, mlffd_exchange exchange, void* context, const mlffd_results* results) {
+  return guarded([&] {
+    require(system && results && exchange && (n_all == 0 || (atomic_numbers && positions)),
+            "expected a system, atoms, an exchange function and results, got a null pointer");
+    require(n_own == 0 || (list && list->n_neighbors && list->neighbors), "expected a neighbour list, got a null pointer");
+    require_count(n_all);
+    require(n_own >= 0 && n_own <= n_all, "expected n_own within 0 … n_all");
+    const mlffd_neighbor_list none{};
+    system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none, {exchange, context}, *results);
+  });
+}

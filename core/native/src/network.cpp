@@ -1,0 +1,206 @@
+#include "network.h"
+
+#include <cstring>
+
+#include "error.h"
+
+namespace mlffd {
+namespace {
+
+constexpr int NODE_BLOCK = 48;  // rows; a multiple of every tile height, small enough for the second-level cache
+constexpr int PAIR_BLOCK = 64;  // centres whose pairs stay in the cache while all chunks are done
+
+int round_up(int n, int step) { return (n + step - 1) / step * step; }
+
+}  // namespace
+
+void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own, int n_all, const std::int32_t* species,
+                      const Exchange* exchange) {
+  graph_ = &graph, species_ = species, exchange_ = exchange;
+  n_own_ = n_own, n_all_ = n_all;
+  const int width = model_.kernels.width;
+  const int n_padded = round_up(n_own_, model_.kernels.tile_rows);
+  n_blocks_ = (n_padded + NODE_BLOCK - 1) / NODE_BLOCK;
+  n_rows_ = std::max(n_all_, n_padded) | 1;  // odd, so that an atom's chunks do not share a cache set
+  s_stride_ = static_cast<std::size_t>(n_rows_) * S_PARTS * width;
+  m_stride_ = static_cast<std::size_t>(n_rows_) * M_PARTS * width;
+
+  const auto chunks = static_cast<std::size_t>(model_.n_chunks);
+  const std::size_t F = chunks * static_cast<std::size_t>(width), kept = static_cast<std::size_t>(n_blocks_) * NODE_BLOCK * F;
+  S_.reserve(chunks * s_stride_);
+  G_.reserve(chunks * s_stride_);
+  gM_.reserve(chunks * m_stride_);
+  energies_.reserve(static_cast<std::size_t>(n_padded));
+  layers_.resize(model_.updates.size());
+  for (Layer& layer : layers_) {
+    layer.M.reserve(chunks * m_stride_);
+    layer.update.reserve(kept * UPDATE_KEPT);
+    layer.phi.reserve(kept * PHI_KEPT);
+  }
+  scratch_.resize(static_cast<std::size_t>(pool.size()));
+  for (Buffer<float>& scratch : scratch_) scratch.reserve(NODE_BLOCK * F * (SCRATCH + UPDATE_KEPT));
+  pair_gradients_.reserve(chunks * graph_->n_pairs() * 4);
+  if (exchange_) exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS * static_cast<std::size_t>(model_.student.n_features));
+}
+
+void Network::run(ThreadPool& pool) {
+  const int n_layers = static_cast<int>(layers_.size());
+  initial_forward(pool);
+  for (int layer = 0; layer < n_layers; ++layer) {
+    for_blocks(pool, &Network::forward_block, layer);
+    fetch_ghosts(layers_[static_cast<std::size_t>(layer)].M.data(), M_PARTS);
+    message_forward(pool, layer);
+  }
+  for_blocks(pool, &Network::final_block, -1);
+  for (int layer = n_layers - 1; layer >= 0; --layer) {
+    fetch_ghosts(G_.data(), S_PARTS);
+    message_reverse(pool, layer);
+    for_blocks(pool, &Network::reverse_block, layer);
+  }
+  fetch_ghosts(G_.data(), S_PARTS);
+  initial_reverse(pool);
+}
+
+NodeBlock Network::node_block(int block, int layer, int thread) {
+  const int first = block * NODE_BLOCK, width = model_.kernels.width;
+  const std::size_t F = static_cast<std::size_t>(model_.n_chunks) * width, row = static_cast<std::size_t>(first);
+  float* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
+  NodeBlock nodes{};
+  nodes.n_rows = std::min(NODE_BLOCK, round_up(n_own_, model_.kernels.tile_rows) - first);
+  nodes.n_chunks = model_.n_chunks;
+  nodes.s_stride = s_stride_, nodes.m_stride = m_stride_;
+  nodes.S = S_.data() + row * S_PARTS * width;
+  nodes.G = G_.data() + row * S_PARTS * width;
+  nodes.gM = gM_.data() + row * M_PARTS * width;
+  nodes.scratch = scratch;
+  if (layer < 0) {  // the final update: what it keeps is used up at once
+    nodes.update = scratch + NODE_BLOCK * F * SCRATCH;
+  } else {
+    Layer& kept = layers_[static_cast<std::size_t>(layer)];
+    nodes.M = kept.M.data() + row * M_PARTS * width;
+    nodes.update = kept.update.data() + row * F * UPDATE_KEPT;
+    nodes.phi = kept.phi.data() + row * F * PHI_KEPT;
+  }
+  return nodes;
+}
+
+void Network::for_blocks(ThreadPool& pool, void (Network::*act)(int, int, int), int layer) {
+  pool.run(n_blocks_, [&](int block, int thread) { (this->*act)(block, layer, thread); });
+}
+
+void Network::forward_block(int block, int layer, int thread) {
+  const NodeBlock nodes = node_block(block, layer, thread);
+  model_.kernels.update_forward(model_.updates[static_cast<std::size_t>(layer)], nodes);
+  model_.kernels.phi_forward(model_.phis[static_cast<std::size_t>(layer)], nodes);
+}
+
+void Network::final_block(int block, int layer, int thread) {
+  model_.kernels.final(model_.final_update, model_.readout, node_block(block, layer, thread), energies_.data() + block * NODE_BLOCK);
+}
+
+void Network::reverse_block(int block, int layer, int thread) {
+  const NodeBlock nodes = node_block(block, layer, thread);
+  model_.kernels.phi_reverse(model_.phis[static_cast<std::size_t>(layer)], nodes);
+  model_.kernels.update_reverse(model_.updates[static_cast<std::size_t>(layer)], nodes);
+}
+
+// Each thread takes its share of the chunks through all pairs: chunks share no memory that is written.
+template <typename Act>
+void Network::for_pairs(ThreadPool& pool, const Act& act) {
+  const int n_shares = std::min(pool.size(), model_.n_chunks);
+  pool.run(n_shares, [&](int share, int) {
+    for (int first = 0; first < n_own_; first += PAIR_BLOCK) {
+      const PairRange range{first, std::min(n_own_, first + PAIR_BLOCK), graph_->centers(), graph_->pairs()};
+      for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares) act(range, static_cast<std::size_t>(chunk));
+    }
+  });
+}
+
+void Network::initial_forward(ThreadPool& pool) {
+  const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
+  for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
+    const float* const embedding = model_.embedding.data() + chunk * n_species * W;
+    float* s = S_.data() + chunk * s_stride_;
+    std::memset(s, 0, s_stride_ * sizeof(float));
+    for (int i = 0; i < n_own_; ++i, s += S_PARTS * W)
+      std::memcpy(s, embedding + static_cast<std::size_t>(species_[i]) * W, W * sizeof(float));
+  }
+  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+    model_.kernels.initial_forward(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
+                                   model_.initial_phi.data() + chunk * n_species * 2 * W, species_, S_.data() + chunk * s_stride_);
+  });
+}
+
+void Network::initial_reverse(ThreadPool& pool) {
+  const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
+  const bool accumulate = !layers_.empty();
+  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+    model_.kernels.initial_reverse(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
+                                   model_.initial_phi.data() + chunk * n_species * 2 * W, species_, G_.data() + chunk * s_stride_,
+                                   pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
+  });
+}
+
+void Network::message_forward(ThreadPool& pool, int layer) {
+  const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
+  const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
+  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+    model_.kernels.message_forward(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
+                                   S_.data() + chunk * s_stride_);
+  });
+}
+
+void Network::message_reverse(ThreadPool& pool, int layer) {
+  const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
+  const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
+  const bool accumulate = layer + 1 < static_cast<int>(layers_.size());
+  std::memset(gM_.data(), 0, static_cast<std::size_t>(model_.n_chunks) * m_stride_ * sizeof(float));
+  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+    model_.kernels.message_reverse(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
+                                   G_.data() + chunk * s_stride_, gM_.data() + chunk * m_stride_,
+                                   pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
+  });
+}
+
+void Network::pair_gradient(std::size_t pair, double gradient[4]) const {
+  for (int d = 0; d < 4; ++d) gradient[d] = 0.0;
+  for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
+    const float* const part = pair_gradients_.data() + (chunk * graph_->n_pairs() + pair) * 4;
+    for (int d = 0; d < 4; ++d) gradient[d] += static_cast<double>(part[d]);
+  }
+}
+
+// Rows travel without padding, [part][feature], so that processes with different vector widths understand each other.
+void Network::fetch_ghosts(float* array, int parts) {
+  if (!exchange_) return;
+  const int W = model_.kernels.width, F = model_.student.n_features;
+  const std::size_t stride = static_cast<std::size_t>(n_rows_) * parts * W, width = static_cast<std::size_t>(parts) * F;
+  const auto each = [&](int first, int last, auto copy) {
+    for (int atom = first; atom < last; ++atom)
+      for (int part = 0; part < parts; ++part)
+        for (int chunk = 0; chunk < model_.n_chunks; ++chunk)
+          copy(exchanged_.data() + static_cast<std::size_t>(atom) * width + part * F + chunk * W,
+               array + static_cast<std::size_t>(chunk) * stride + (static_cast<std::size_t>(atom) * parts + part) * W,
+               static_cast<std::size_t>(std::min(W, F - chunk * W)) * sizeof(float));
+  };
+  each(0, n_own_, [](float* sent, const float* own, std::size_t size) { std::memcpy(sent, own, size); });
+  call_exchange(*exchange_, parts * F);
+  each(n_own_, n_all_, [](const float* received, float* ghost, std::size_t size) { std::memcpy(ghost, received, size); });
+}
+
+void Network::exchange_nothing(int n_all, const Exchange& exchange) {
+  const int n_layers = static_cast<int>(model_.updates.size()), F = model_.student.n_features;
+  const std::size_t size = static_cast<std::size_t>(n_all) * M_PARTS * F;
+  exchanged_.reserve(size);
+  for (int k = 0; k < 2 * n_layers + 1; ++k) {
+    if (size) std::memset(exchanged_.data(), 0, size * sizeof(float));
+    call_exchange(exchange, (k < n_layers ? M_PARTS : S_PARTS) * F);
+  }
+}
+
+void Network::call_exchange(const Exchange& exchange, int width) {
+  if (const int status = exchange.call(exchange.context, exchanged_.data(), width))
+    throw ExchangeError("the exchange of ghost rows between domains failed with status " + std::to_string(status));
+}
+
+}  // namespace mlffd

@@ -1,0 +1,98 @@
+#include "sums.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mlffd {
+
+void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
+                 const std::int32_t* species, const std::int32_t* order, const mlffd_results& results) {
+  const auto index = [order](int atom) { return static_cast<std::size_t>(order ? order[atom] : atom); };
+  sum_energies(model, graph, network, n_own, species);
+  if (results.energy) {
+    *results.energy = 0.0;
+    for (int i = 0; i < n_own; ++i) *results.energy += energies_[i];
+  }
+  if (results.atomic_energies)
+    for (int i = 0; i < n_own; ++i) results.atomic_energies[index(i)] = energies_[i];
+  if (!results.forces && !results.virial && !results.atomic_virials) return;
+  differentiate(pool, graph, network);
+  if (results.forces) {
+    sum_forces(graph, n_own);
+    for (int i = 0; i < n_own; ++i) std::copy_n(forces_[i].data(), 3, results.forces + 3 * index(i));
+  }
+  if (results.virial || results.atomic_virials) write_virials(graph, n_own, order, results);
+}
+
+void Sums::sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species) {
+  energies_.reserve(static_cast<std::size_t>(n_own));
+  for (int i = 0; i < n_own; ++i)
+    energies_[i] = model.student.reference_energies[static_cast<std::size_t>(species[i])] + static_cast<double>(network.energy(i));
+  for (int block = 0; block < graph.n_blocks(); ++block)
+    for (const RepulsionTerm& term : graph.repulsion(block)) {
+      const int j = graph.pairs()[term.pair].atom;
+      energies_[term.center] += 0.5 * term.value.energy;
+      if (j < n_own) energies_[j] += 0.5 * term.value.energy;
+    }
+}
+
+// With r = r u and ∂u/∂r = (1 - u uᵀ)/r: dE/dr = (dE/dr - u · dE/du / r) u + dE/du / r.
+void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network) {
+  gradients_.reserve(graph.n_pairs());
+  pool.run(graph.n_blocks(), [&](int block, int) {
+    const int first = block * CENTER_BLOCK, last = graph.block_end(block);
+    for (auto p = graph.centers()[first].begin; p < graph.centers()[last - 1].end; ++p) {
+      const Pair& pair = graph.pairs()[p];
+      double g[4];  // dE/dr, dE/du
+      network.pair_gradient(static_cast<std::size_t>(p), g);
+      const double inverse = 1.0 / static_cast<double>(pair.r);
+      const double along = g[0] - inverse * (g[1] * pair.u[0] + g[2] * pair.u[1] + g[3] * pair.u[2]);
+      for (std::size_t d = 0; d < 3; ++d) gradients_[p][d] = along * pair.u[d] + inverse * g[d + 1];
+    }
+    for (const RepulsionTerm& term : graph.repulsion(block))
+      for (std::size_t d = 0; d < 3; ++d) gradients_[term.pair][d] += term.value.slope * graph.pairs()[term.pair].u[d];
+  });
+}
+
+void Sums::sum_forces(const PairGraph& graph, int n_own) {
+  forces_.reserve(static_cast<std::size_t>(n_own));
+  std::fill_n(forces_.data(), n_own, Vector{});
+  for (int i = 0; i < graph.n_centers(); ++i) {
+    const Center& center = graph.centers()[i];
+    Vector own{};
+    for (auto p = center.begin; p < center.end; ++p)
+      for (std::size_t d = 0; d < 3; ++d) own[d] += gradients_[p][d];
+    for (auto p = center.begin; p < center.ghosts; ++p)
+      for (std::size_t d = 0; d < 3; ++d) forces_[graph.pairs()[p].atom][d] -= gradients_[p][d];
+    for (std::size_t d = 0; d < 3; ++d) forces_[i][d] += own[d];
+  }
+}
+
+void Sums::write_virials(const PairGraph& graph, int n_own, const std::int32_t* order, const mlffd_results& results) const {
+  double total[9] = {};
+  if (results.atomic_virials) std::fill_n(results.atomic_virials, 9 * static_cast<std::size_t>(n_own), 0.0);
+  const auto add_half = [](double* virial, const double* pair) {
+    for (int k = 0; k < 9; ++k) virial[k] += 0.5 * pair[k];
+  };
+  const auto of_atom = [&](int atom) { return results.atomic_virials + 9 * static_cast<std::size_t>(order ? order[atom] : atom); };
+  for (int i = 0; i < graph.n_centers(); ++i) {
+    const Center& center = graph.centers()[i];
+    for (auto p = center.begin; p < center.end; ++p) {
+      const Pair& pair = graph.pairs()[p];
+      const bool both = p < center.ghosts;
+      double virial[9];  // -r ⊗ dE/dr
+      for (std::size_t a = 0; a < 3; ++a)
+        for (std::size_t b = 0; b < 3; ++b)
+          virial[3 * a + b] = -static_cast<double>(pair.r) * static_cast<double>(pair.u[a]) * gradients_[p][b];
+      add_half(total, virial);
+      if (both) add_half(total, virial);
+      if (results.atomic_virials) {
+        add_half(of_atom(i), virial);
+        if (both) add_half(of_atom(pair.atom), virial);
+      }
+    }
+  }
+  if (results.virial) std::copy_n(total, 9, results.virial);
+}
+
+}  // namespace mlffd

@@ -1,0 +1,34 @@
+// From the network's energies and pair gradients to energy, forces and virials, in float64 and in a fixed order.
+#pragma once
+
+#include <array>
+
+#include "buffer.h"
+#include "graph.h"
+#include "mlffd.h"
+#include "network.h"
+#include "threads.h"
+
+namespace mlffd {
+
+class Sums {
+ public:
+  // `order` gives the caller's index of each atom, or is null where it is the same. Atoms from n_own on are ghosts: they get
+  // nothing, and a pair with one counts half, for its other half is the neighbouring domain's.
+  void write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
+             const std::int32_t* species, const std::int32_t* order, const mlffd_results& results);
+
+ private:
+  using Vector = std::array<double, 3>;
+
+  void differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network);
+  void sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species);
+  void sum_forces(const PairGraph& graph, int n_own);
+  void write_virials(const PairGraph& graph, int n_own, const std::int32_t* order, const mlffd_results& results) const;
+
+  Buffer<Vector> gradients_;  // of each pair: dE/d(x_j - x_i)
+  Buffer<Vector> forces_;
+  Buffer<double> energies_;
+};
+
+}  // namespace mlffd

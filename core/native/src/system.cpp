@@ -1,0 +1,173 @@
+#include "system.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "error.h"
+#include "lattice.h"
+#include "sources.h"
+
+namespace mlffd {
+namespace {
+
+constexpr double FURTHEST = 1e9;  // Å from the origin, where float64 still resolves 1e-7 Å
+
+std::string atom(std::int64_t index) { return "atom " + std::to_string(index); }
+
+void check_positions(std::int64_t n, const double* positions) {
+  for (std::int64_t i = 0; i < n; ++i)
+    for (int d = 0; d < 3; ++d) {
+      const double x = positions[3 * i + d];
+      if (!std::isfinite(x))
+        throw StructureError("the position of " + atom(i) +
+                             " is not finite (NaN or infinite); look for the step that produced it");
+      if (std::abs(x) > FURTHEST)
+        throw StructureError("the position of " + atom(i) + " is more than 1e9 Å from the origin; look for the step that produced it");
+    }
+}
+
+[[noreturn]] void refuse_vector(std::int64_t i, std::int64_t j) {
+  throw StructureError("the vector from " + atom(i) + " to " + atom(j) + " is not finite; look for the step that produced it");
+}
+
+}  // namespace
+
+void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions, const double* cell,
+                     const std::int32_t* pbc, double skin, const mlffd_results& results) {
+  Made asked;
+  asked.skin = skin;
+  for (std::size_t a = 0; a < 3; ++a)
+    if (cell && pbc && pbc[a]) {  // a row that does not matter must not cause a search
+      asked.pbc[a] = 1;
+      std::copy_n(cell + 3 * a, 3, asked.cell.data() + 3 * a);
+    }
+  if (!list_serves(asked, n, atomic_numbers, positions)) search_neighbors(asked, n, atomic_numbers, positions);
+
+  for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) {
+    const double* const x = positions + 3 * list_.order[k];
+    for (std::size_t d = 0; d < 3; ++d) wrapped_[k][d] = x[d] + list_.wrap[k][d];
+  }
+  graph_.build(pool_, ListSource{list_, wrapped_.data()}, static_cast<int>(n), species_.data());
+  check_pairs(list_.order.data());
+  run(static_cast<int>(n), static_cast<int>(n), nullptr, list_.order.data(), results);
+}
+
+bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) const {
+  const auto count = static_cast<std::size_t>(n);
+  if (made_.skin != asked.skin || made_.cell != asked.cell || made_.pbc != asked.pbc || made_.atomic_numbers.size() != count ||
+      !std::equal(atomic_numbers, atomic_numbers + n, made_.atomic_numbers.begin()))
+    return false;
+  double furthest2 = 0.0;
+  for (std::size_t i = 0; i < count; ++i) {
+    double moved2 = 0.0;
+    for (std::size_t d = 0; d < 3; ++d) {
+      const double moved = positions[3 * i + d] - made_.positions[3 * i + d];
+      moved2 += moved * moved;
+    }
+    if (!(moved2 <= furthest2)) furthest2 = moved2;  // NaN goes through to the search, which refuses it
+  }
+  return furthest2 <= 0.25 * asked.skin * asked.skin;
+}
+
+void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) {
+  made_.skin = -1.0;  // there is no list until the search has succeeded
+  check_positions(n, positions);
+  const Lattice lattice(asked.cell.data(), asked.pbc.data());
+  set_species(n, atomic_numbers, nullptr);  // checks them in the caller's order
+  find_neighbors(list_, n, positions, lattice, model_->student.cutoff + asked.skin);
+  set_species(n, atomic_numbers, list_.order.data());
+  wrapped_.resize(static_cast<std::size_t>(n));
+  asked.atomic_numbers.assign(atomic_numbers, atomic_numbers + n);
+  asked.positions.assign(positions, positions + 3 * n);
+  made_ = std::move(asked);
+  ++n_searches_;
+}
+
+void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges, const std::int64_t* receivers,
+                           const std::int64_t* senders, const double* edge_vec, const mlffd_results& results) {
+  made_.skin = -1.0;  // the species are overwritten
+  set_species(n, atomic_numbers, nullptr);
+  const auto count = static_cast<std::size_t>(n);
+  std::vector<std::int64_t> balance(count, 0);
+  const auto is_taken = [&](std::int64_t edge) {
+    const std::int64_t i = receivers[edge], j = senders[edge];
+    const double* const v = edge_vec + 3 * edge;
+    const Vector zero{};
+    return i != j ? i < j : std::lexicographical_compare(zero.begin(), zero.end(), v, v + 3);
+  };
+  EdgeSource source{std::vector<std::int64_t>(count + 1, 0), {}, senders, edge_vec};
+  for (std::int64_t edge = 0; edge < n_edges; ++edge) {
+    const std::int64_t i = receivers[edge], j = senders[edge];
+    if (i < 0 || i >= n || j < 0 || j >= n)
+      throw ArgumentError("edge " + std::to_string(edge) + " joins atoms " + std::to_string(i) + " and " + std::to_string(j) +
+                          ", and there are " + std::to_string(n) + " atoms");
+    for (int d = 0; d < 3; ++d)
+      if (!std::isfinite(edge_vec[3 * edge + d])) refuse_vector(i, j);
+    ++balance[static_cast<std::size_t>(i)];
+    --balance[static_cast<std::size_t>(j)];
+    if (is_taken(edge)) ++source.first[static_cast<std::size_t>(i) + 1];
+  }
+  if (std::any_of(balance.begin(), balance.end(), [](std::int64_t b) { return b != 0; }))
+    throw ArgumentError("expected both directions of every pair among the edges");
+  for (std::size_t i = 0; i < count; ++i) source.first[i + 1] += source.first[i];
+  source.edges.resize(static_cast<std::size_t>(source.first[count]));
+  std::vector<std::int64_t> next(source.first.begin(), source.first.end() - 1);
+  for (std::int64_t edge = 0; edge < n_edges; ++edge)
+    if (is_taken(edge)) source.edges[static_cast<std::size_t>(next[static_cast<std::size_t>(receivers[edge])]++)] = edge;
+
+  graph_.build(pool_, source, static_cast<int>(n), species_.data());
+  check_pairs(nullptr);
+  run(static_cast<int>(n), static_cast<int>(n), nullptr, nullptr, results);
+}
+
+void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
+                            const mlffd_neighbor_list& list, const Exchange& exchange, const mlffd_results& results) {
+  made_.skin = -1.0;
+  try {  // everything that can fail here alone comes before the first exchange
+    check_positions(n_all, positions);
+    set_species(n_all, atomic_numbers, nullptr);
+    graph_.build(pool_, DomainSource{list, positions, n_own}, static_cast<int>(n_own), species_.data());
+    check_pairs(nullptr);
+    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(), &exchange);
+  } catch (...) {
+    network_.exchange_nothing(static_cast<int>(n_all), exchange);  // or the other domains would wait forever
+    throw;
+  }
+  network_.run(pool_);
+  sums_.write(pool_, *model_, graph_, network_, static_cast<int>(n_own), species_.data(), nullptr, results);
+}
+
+template <typename Integer>
+void System::set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order) {
+  species_.resize(static_cast<std::size_t>(n));
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::int64_t i = order ? order[k] : k;
+    const int species = model_->species_of(atomic_numbers[i]);
+    if (species < 0)
+      throw StructureError(atom(i) + " has atomic number " + std::to_string(atomic_numbers[i]) +
+                           ", which this student does not know; it knows " + model_->known_elements() +
+                           ". Choose or distil a student with that element");
+    species_[static_cast<std::size_t>(k)] = species;
+  }
+}
+
+void System::check_pairs(const std::int32_t* order) const {
+  const BadPair bad = graph_.bad_pair();
+  if (!bad.found()) return;
+  const std::int64_t a = order ? order[bad.i] : bad.i, b = order ? order[bad.j] : bad.j;
+  if (std::isnan(bad.r2)) refuse_vector(a, b);
+  const int pm = static_cast<int>(100.0 * std::sqrt(bad.r2) + 0.5);
+  throw StructureError("atoms " + std::to_string(std::min(a, b)) + " and " + std::to_string(std::max(a, b)) + " are " +
+                       std::to_string(pm) + " pm apart, less than " + std::to_string(static_cast<int>(100.0 * MIN_DISTANCE)) +
+                       " pm: the structure is not physical; look at these atoms");
+}
+
+void System::run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order, const mlffd_results& results) {
+  network_.prepare(pool_, graph_, n_own, n_all, species_.data(), exchange);
+  network_.run(pool_);
+  sums_.write(pool_, *model_, graph_, network_, n_own, species_.data(), order, results);
+}
+
+}  // namespace mlffd

@@ -1,0 +1,61 @@
+// A calculation: checks of the input, the neighbour list, the network, and the sums that the caller wants.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "graph.h"
+#include "mlffd.h"
+#include "model.h"
+#include "neighbors.h"
+#include "network.h"
+#include "sums.h"
+#include "threads.h"
+
+namespace mlffd {
+
+class System {
+ public:
+  System(std::shared_ptr<const Model> model, int n_threads)
+      : model_(std::move(model)), pool_(n_threads), graph_(*model_), network_(*model_) {}
+
+  // See mlffd.h.
+  void compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions, const double* cell,
+               const std::int32_t* pbc, double skin, const mlffd_results& results);
+  void compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges, const std::int64_t* receivers,
+                     const std::int64_t* senders, const double* edge_vec, const mlffd_results& results);
+  void compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
+                      const mlffd_neighbor_list& list, const Exchange& exchange, const mlffd_results& results);
+  std::int64_t n_neighbor_searches() const { return n_searches_; }
+
+ private:
+  // What the neighbour list was made for.
+  struct Made {
+    std::vector<std::int32_t> atomic_numbers;
+    std::vector<double> positions;  // (n, 3)
+    std::array<double, 9> cell{};
+    std::array<std::int32_t, 3> pbc{};
+    double skin = -1.0;  // no list yet
+  };
+
+  bool list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) const;
+  void search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions);
+  template <typename Integer>
+  void set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order);
+  void check_pairs(const std::int32_t* order) const;
+  void run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order, const mlffd_results& results);
+
+  const std::shared_ptr<const Model> model_;
+  ThreadPool pool_;
+  PairGraph graph_;
+  Network network_;
+  Sums sums_;
+  std::vector<std::int32_t> species_;
+
+  Made made_;
+  NeighborList list_;
+  std::vector<Vector> wrapped_;  // positions in the list's order
+  std::int64_t n_searches_ = 0;
+};
+
+}  // namespace mlffd

@@ -1,0 +1,48 @@
+"""Artifacts for the native engine, and what it is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from mlff_distiller.export.artifact import Provenance, describe
+from mlff_distiller.export.torchscript import save_torchscript
+from mlff_distiller.model.potential import StudentForceField
+from tests.conftest import random_student
+
+PRETRAINED = Path(__file__).parents[2] / "core" / "mlff_distiller" / "pretrained"
+SHIPPED = [PRETRAINED / name / f"{name}.pt" for name in ("tiny", "ultra-tiny", "original")]
+
+
+def export(student: StudentForceField, path: Path) -> Path:
+    """The student as an artifact."""
+    save_torchscript(path, student, describe(student, "test", Provenance()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def random_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`random_student()`, exported."""
+    return export(random_student(), tmp_path_factory.mktemp("native") / "random.pt")
+
+
+def box_of_atoms(n_atoms: int, seed: int = 0, density: float = 0.1, pbc: bool = True) -> Atoms:
+    """Atoms of the known elements on a rattled grid in a periodic cube: about 54 edges an atom at 5 Å."""
+    rng = np.random.default_rng(seed)
+    n = int(np.ceil(n_atoms ** (1 / 3) - 1e-9))
+    length = (n_atoms / density) ** (1 / 3)
+    sites = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    sites = sites[rng.permutation(len(sites))[:n_atoms]]
+    positions = (sites + 0.5 + rng.uniform(-0.2, 0.2, sites.shape)) * length / n
+    numbers = rng.choice([1, 1, 6, 7, 8], n_atoms)
+    return Atoms(numbers, positions, cell=np.eye(3) * length, pbc=pbc)
+
+
+def relative_error(forces: np.ndarray | torch.Tensor, reference: np.ndarray | torch.Tensor) -> float:
+    """RMS of the difference over the RMS of the reference."""
+    a, b = np.asarray(forces), np.asarray(reference)
+    return float(np.sqrt(((a - b) ** 2).mean() / (b**2).mean()))
