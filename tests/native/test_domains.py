@@ -1,0 +1,192 @@
+"""Space divided between domains gives what one domain gives: energies, forces, virials."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mlff_distiller.errors import DistillerError, StructureError
+from mlff_distiller.native import NativePotential
+from mlff_distiller.native.library import Exchange, Handle, NeighborList, Results, check, load_library
+from tests.native.conftest import SHIPPED, box_of_atoms, export
+from tests.conftest import random_student
+
+
+class Domain:
+    """The atoms of one domain of a periodic box: its own, and copies of all atoms within the cutoff of them."""
+
+    def __init__(self, atoms: Atoms, own: NDArray[np.int64], cutoff: float) -> None:
+        images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+        owners, positions = [own], [atoms.positions[own]]
+        for image in images:
+            shifted = atoms.positions + image @ atoms.cell.array
+            candidates = np.arange(len(atoms)) if image.any() else np.setdiff1d(np.arange(len(atoms)), own)
+            if len(own) == 0:
+                continue
+            r = np.linalg.norm(shifted[candidates, None] - atoms.positions[None, own], axis=2).min(axis=1)
+            owners.append(candidates[r < cutoff + 0.3])
+            positions.append(shifted[candidates[r < cutoff + 0.3]])
+        self.n_own = len(own)
+        self.owners = np.concatenate(owners)
+        self.positions = np.ascontiguousarray(np.concatenate(positions))
+        self.numbers = atoms.numbers[self.owners].astype(np.int32)
+        r = np.linalg.norm(self.positions[None] - self.positions[: self.n_own, None], axis=2)
+        flag = 1 << 30  # an engine may keep flags in the upper bits
+        self.rows = [
+            np.array([j | flag for j in np.flatnonzero(r[i] < cutoff + 0.3) if j != i], dtype=np.int32)
+            for i in range(self.n_own)
+        ]
+        self.counts = np.array([len(row) for row in self.rows], dtype=np.int32)
+        self.pointers = np.array([row.ctypes.data for row in self.rows], dtype=np.uintp)
+        self.list = NeighborList(self.counts.ctypes.data, self.pointers.ctypes.data, flag - 1)
+
+
+class Cluster:
+    """Domains on threads, whose exchanges meet at a barrier as MPI ranks meet in a collective call."""
+
+    def __init__(self, path: Path, domains: list[Domain], n_atoms: int) -> None:
+        library = load_library()
+        self.domains = domains
+        self.model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
+        self.barrier = threading.Barrier(len(domains))
+        self.shared = np.zeros((n_atoms, library.mlffd_n_features(self.model.address) * 5), np.float32)
+        self.n_calls = [0] * len(domains)
+
+    def run(self) -> list[Any]:
+        """What each domain gives: (energy, forces, virial, atomic energies, atomic virials), or the error it raised."""
+        outcomes: list[Any] = [None] * len(self.domains)
+
+        def work(rank: int) -> None:
+            try:
+                outcomes[rank] = self.compute(rank)
+            except DistillerError as error:
+                outcomes[rank] = error
+
+        threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(self.domains))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a domain waits for an exchange that never comes"
+        return outcomes
+
+    def compute(self, rank: int) -> tuple[NDArray[np.float64], ...]:
+        domain, library = self.domains[rank], load_library()
+
+        @Exchange
+        def exchange(_context: Any, rows: Any, width: int) -> int:
+            self.n_calls[rank] += 1
+            if len(domain.owners):
+                values = np.ctypeslib.as_array(rows, shape=(len(domain.owners), width))
+                self.shared[domain.owners[: domain.n_own], :width] = values[: domain.n_own]
+            self.barrier.wait(30)
+            if len(domain.owners):
+                values[domain.n_own :] = self.shared[domain.owners[domain.n_own :], :width]
+            self.barrier.wait(30)
+            return 0
+
+        n = domain.n_own
+        outputs = [np.zeros(shape) for shape in ((), (n, 3), (3, 3), (n,), (n, 3, 3))]
+        results = Results(*(array.ctypes.data for array in outputs))
+        system = Handle(
+            lambda p: library.mlffd_system_new(self.model.address, 1, p), library.mlffd_system_free
+        )
+        check(
+            library.mlffd_compute_domain(
+                system.address,
+                n,
+                len(domain.owners),
+                domain.numbers.ctypes.data,
+                domain.positions.ctypes.data,
+                ctypes.byref(domain.list),
+                exchange,
+                None,
+                ctypes.byref(results),
+            )
+        )
+        return tuple(outputs)
+
+
+def split(atoms: Atoms, n_domains: int) -> list[NDArray[np.int64]]:
+    """Slabs along x, one of them empty where there are more than two."""
+    edges = [0.0, 0.4, 1.0] if n_domains > 1 else [0.0, 1.0]
+    x = atoms.get_scaled_positions()[:, 0]
+    slabs = [np.flatnonzero((x >= low) & (x < high)) for low, high in zip(edges, edges[1:], strict=False)]
+    return slabs + [np.zeros(0, dtype=np.int64)] * (n_domains - len(slabs))
+
+
+@pytest.mark.parametrize("n_domains", [1, 2, 3], ids=["one", "two", "one of them empty"])
+@pytest.mark.parametrize("n_interactions", [1, 2, 3])
+def test_domains_agree_with_the_whole(tmp_path: Path, n_domains: int, n_interactions: int) -> None:
+    path = export(random_student(n_interactions=n_interactions), tmp_path / "student.pt")
+    compare(path, box_of_atoms(150), n_domains, cutoff=4.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_domains_of_shipped_students(path: Path) -> None:
+    compare(path, box_of_atoms(400), 2, cutoff=5.0)
+
+
+def compare(path: Path, atoms: Atoms, n_domains: int, cutoff: float) -> None:
+    """Domains against one call for the whole box."""
+    whole = NativePotential(path).evaluate(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    slabs = split(atoms, n_domains)
+    cluster = Cluster(path, [Domain(atoms, slab, cutoff) for slab in slabs], len(atoms))
+    outcomes = cluster.run()
+    forces, atomic_energies = np.zeros_like(whole.forces), np.zeros_like(whole.atomic_energies)
+    for slab, (_, f, _, e, _) in zip(slabs, outcomes, strict=True):
+        forces[slab], atomic_energies[slab] = f, e
+    scale = float(np.sqrt((whole.forces**2).mean()))
+    np.testing.assert_allclose(forces, whole.forces, rtol=0, atol=2e-5 * scale)
+    np.testing.assert_allclose(atomic_energies, whole.atomic_energies, rtol=0, atol=2e-5)
+    assert sum(o[0] for o in outcomes) == pytest.approx(whole.energy, abs=1e-6 * len(atoms))
+    virial = sum(o[2] for o in outcomes)
+    np.testing.assert_allclose(virial, whole.virial, rtol=0, atol=2e-5 * np.abs(whole.virial).max())
+    for o in outcomes:
+        np.testing.assert_allclose(o[4].sum(axis=0), o[2], rtol=0, atol=1e-9 * np.abs(whole.virial).max())
+    library = load_library()
+    assert set(cluster.n_calls) == {library.mlffd_n_exchanges(cluster.model.address)}
+
+
+def test_an_error_in_one_domain_does_not_leave_the_others_waiting(random_artifact: Path) -> None:
+    atoms = box_of_atoms(150)
+    domains = [Domain(atoms, slab, 4.0) for slab in split(atoms, 2)]
+    domains[0].numbers[3] = 92
+    outcomes = Cluster(random_artifact, domains, len(atoms)).run()
+    assert isinstance(outcomes[0], StructureError)
+    assert "atom 3 has atomic number 92" in str(outcomes[0])
+    assert not isinstance(outcomes[1], Exception)  # its numbers mean nothing, but it came back
+
+
+def test_a_failing_exchange_is_an_error(random_artifact: Path) -> None:
+    atoms = box_of_atoms(60)
+    cluster = Cluster(random_artifact, [Domain(atoms, np.arange(60), 4.0)], 60)
+    cluster.barrier.abort()  # waiting at it now raises, which ctypes reports and turns into a return value of 0 ...
+    failing = Exchange(lambda _context, _rows, _width: 7)  # ... so the failure is stated
+    library = load_library()
+    domain, energy = cluster.domains[0], np.zeros(())
+    system = Handle(
+        lambda p: library.mlffd_system_new(cluster.model.address, 1, p), library.mlffd_system_free
+    )
+    with pytest.raises(DistillerError, match="exchange of ghost rows between domains failed with status 7"):
+        check(
+            library.mlffd_compute_domain(
+                system.address,
+                60,
+                len(domain.owners),
+                domain.numbers.ctypes.data,
+                domain.positions.ctypes.data,
+                ctypes.byref(domain.list),
+                failing,
+                None,
+                ctypes.byref(Results(energy.ctypes.data, None, None, None, None)),
+            )
+        )
