@@ -45,7 +45,8 @@ void ThreadPool::run_parallel(int n_tasks, const std::function<void(int, int)>& 
   }
   wake_.notify_all();
   take_tasks(0);
-  while (running_ > 0) pause();
+  const auto patient_until = std::chrono::steady_clock::now() + PATIENCE;
+  while (running_ > 0) std::chrono::steady_clock::now() < patient_until ? pause() : std::this_thread::yield();
   if (failure_) std::rethrow_exception(failure_);
 }
 
