@@ -22,7 +22,7 @@ from mlff_distiller.configuration import load_config
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.student_teacher import StudentCalculator
 from mlff_distiller.distill import DistillConfig
-from mlff_distiller.evaluation.drift import fit_drift, run_nve
+from mlff_distiller.evaluation.drift import NVESettings, fit_drift, run_nve
 from mlff_distiller.evaluation.metrics import predict_dataset
 from mlff_distiller.evaluation.plots import draw_energies, draw_force_parity
 from mlff_distiller.export.onnx import OnnxPotential
@@ -65,11 +65,10 @@ def main(
     largest = int(test.n_atoms[test.regime == "md-300K"].argmax())
     atoms = test.select(test.regime == "md-300K").atoms(largest)
     atoms.calc = StudentCalculator(exports["TorchScript"])
-    n_steps, n_equilibration = round(2000 * picoseconds), 1000
+    settings = NVESettings(n_steps=round(2000 * picoseconds), n_equilibration=1000)
     with Progress(console=console) as progress:
-        bar = progress.add_task("dynamics", total=n_steps + n_equilibration)
-        advance = partial(_advance, progress, bar)
-        trace = run_nve(atoms, 300.0, n_steps, n_equilibration=n_equilibration, report=advance)
+        bar = progress.add_task("dynamics", total=settings.n_steps + settings.n_equilibration)
+        trace = run_nve(atoms, settings, partial(_advance, progress, bar))
     drift = fit_drift(trace)
     draw_energies(trace, drift, output / "nve.png")
     console.print(

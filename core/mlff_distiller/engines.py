@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from ase import Atoms
 
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.evaluation.drift import EnergyTrace
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 
 GROUP = "mlff_distiller.engines"
 
@@ -33,31 +32,6 @@ class SinglePoint:
     energy: float
     forces: np.ndarray
     stress: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class NVESettings:
-    """A run at constant energy after an equilibration with a Langevin thermostat.
-
-    Attributes:
-        temperature: K, of the equilibration.
-        n_steps: Steps at constant energy.
-        time_step: fs.
-        n_equilibration: Steps with the thermostat.
-        interval: Steps between records.
-        seed: Of velocities and thermostat.
-        dtype: Of the network, ``float32`` or ``float64``.
-        trajectory: Extended XYZ file to write the records' positions to; None writes none.
-    """
-
-    temperature: float = 300.0
-    n_steps: int = 20_000
-    time_step: float = 0.5
-    n_equilibration: int = 2_000
-    interval: int = 10
-    seed: int = 0
-    dtype: str = "float32"
-    trajectory: Path | None = None
 
 
 class Engine(Protocol):

@@ -10,6 +10,8 @@ from mlff_distiller.data.runs import RunReport
 from mlff_distiller.data.statistics import DatasetStatistics
 from mlff_distiller.distill.run import StudentReport
 from mlff_distiller.evaluation.metrics import Accuracy, EnergyErrors, ForceErrors
+from mlff_distiller.evaluation.nve import NVEReport
+from mlff_distiller.evaluation.parity import Agreement
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.units import MEV
 
@@ -132,3 +134,36 @@ def _energy_cells(errors: EnergyErrors) -> list[str]:
         str(errors.n_structures),
         *(f"{MEV * value:.2f}" for value in (errors.mae, errors.rmse, errors.mae_shifted)),
     ]
+
+
+def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
+    """What `mlffd verify` found."""
+    table = Table("", "structures", "max |ΔE| eV/atom", "max |ΔF| eV/Å", "max |Δstress| eV/Å³", "worst", "", title=model)
+    for row in found:
+        if row.missing is not None:
+            table.add_row(row.name, "", "", "", "", row.missing, "not installed")
+            continue
+        stress = "" if row.stress is None else f"{row.stress:.1e}"
+        verdict = "agrees" if row.acceptable else "[bold red]DISAGREES[/]"
+        table.add_row(
+            row.name, str(row.n_structures), f"{row.energy:.1e}", f"{row.forces:.1e}", stress, row.worst, verdict
+        )
+    return table
+
+
+def nve_table(title: str, report: NVEReport) -> Table:
+    """What `mlffd nve` found."""
+    table = Table("quantity", "value", title=title)
+    drift, bonds = report.drift, report.trajectory
+    table.add_row("length", f"{report.picoseconds:g} ps, {report.n_atoms} atoms, {report.temperature:.0f} K")
+    table.add_row("drift", f"{drift.slope:+.4f} ± {drift.standard_error:.4f} meV/atom/ns")
+    table.add_row("", f"{report.drift_kt:+.2e} kT/degree of freedom/ns")
+    table.add_row("RMS fluctuation", f"{drift.rms_fluctuation:.4f} meV/atom")
+    if report.order is not None:
+        spread = ", ".join(f"{dt:g} fs: {value:.4f}" for dt, value in report.fluctuations.items())
+        table.add_row("by time step", f"{spread} meV/atom; order {report.order:.2f} (2 is right)")
+    table.add_row("bonds", f"{'intact' if bonds.intact else '[bold red]BROKEN[/]'}, off by {bonds.bond_deviation.max():.2f} Å")
+    if bonds.rmsd.size:
+        table.add_row("RMSD at the end", f"{bonds.rmsd[-1]:.2f} Å")
+    table.add_row("grade", report.grade)
+    return table

@@ -13,9 +13,9 @@ from mlff_distiller.engines import SinglePoint
 from mlff_distiller.registry import artifact_path
 from mlff_distiller.units import full_to_voigt
 from mlff_distiller_lammps.run import run_lammps
+from mlff_distiller_lammps.script import potential_lines, system_lines
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
 
-PRECISION = {"float32": "single", "float64": "double"}
 _EV = {"metal": 1.0, "real": units.kcal / units.mol}  # LAMMPS' energy unit in eV
 _PRESSURE = {"metal": units.bar, "real": units.bar * 1.01325}  # bar and atmospheres in eV/Å³
 
@@ -59,12 +59,8 @@ def lammps_single_points(
 
 def _block(index: int, system: LammpsSystem, model: Path, dtype: str, unit_style: str, options: str) -> str:
     stress = " ".join(f"$(c_virial[{k}]:%.17g)" for k in range(1, 7))
-    return f"""units {unit_style}
-atom_style atomic
-boundary {system.boundary}
-read_data {index}.data
-pair_style distilled precision {PRECISION[dtype]} {options}
-pair_coeff * * "{model}" {" ".join(system.symbols)}
+    return f"""{system_lines(system, f"{index}.data", unit_style)}
+{potential_lines(system.symbols, model, dtype, options)}
 compute virial all pressure NULL virial
 thermo_style custom step pe c_virial[1]
 run 0 post no

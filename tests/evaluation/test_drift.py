@@ -8,7 +8,7 @@ from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.emt import EMT
 
-from mlff_distiller.evaluation.drift import EnergyTrace, fit_drift, run_nve
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, fit_drift, run_nve
 
 
 def trace(slope: float, noise: float, n: int = 2000, seed: int = 0) -> EnergyTrace:
@@ -40,15 +40,14 @@ def test_fluctuation_falls_with_the_square_of_the_time_step() -> None:
     for time_step in (0.5, 1.0):
         atoms: Atoms = molecule("N2")
         atoms.calc = EMT()
-        spread[time_step] = fit_drift(
-            run_nve(atoms, 300.0, round(200 / time_step), time_step, 100, 1)
-        ).rms_fluctuation
+        settings = NVESettings(n_steps=round(200 / time_step), time_step=time_step, n_equilibration=100, interval=1)
+        spread[time_step] = fit_drift(run_nve(atoms, settings)).rms_fluctuation
     assert spread[1.0] / spread[0.5] == pytest.approx(4.0, rel=0.35)
 
 
 def test_equilibration_has_the_temperature_that_was_asked_for() -> None:
     atoms = molecule("C2H6") * (1, 1, 1)
     atoms.calc = EMT()
-    run = run_nve(atoms, 300.0, 400, n_equilibration=400, seed=1)
+    run = run_nve(atoms, NVESettings(n_steps=400, n_equilibration=400, interval=5, seed=1))
     temperature = 2 * run.kinetic.mean() / (3 * len(atoms) * units.kB)
     assert 60 < temperature < 600

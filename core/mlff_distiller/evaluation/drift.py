@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from ase.io import write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
@@ -18,6 +20,7 @@ from ase.md.verlet import VelocityVerlet
 from mlff_distiller.units import MEV
 
 FS_PER_NS = 1e6
+FRICTION = 0.02  # 1/fs, of the thermostat before a run at constant energy
 N_BLOCKS = 10  # blocks for the standard error: longer than the correlation time of the fluctuation
 
 
@@ -52,54 +55,76 @@ class Drift:
     rms_fluctuation: float  # meV/atom
 
 
-def run_nve(
-    atoms: Atoms,
-    temperature: float,
-    n_steps: int,
-    time_step: float = 0.5,
-    n_equilibration: int = 1000,
-    interval: int = 5,
-    seed: int = 0,
-    report: Callable[[int], None] | None = None,
-) -> EnergyTrace:
-    """Equilibrate with a Langevin thermostat, then run at constant energy.
+@dataclass(frozen=True)
+class NVESettings:
+    """A run at constant energy after an equilibration with a Langevin thermostat, in any engine.
 
-    Args:
-        atoms: With a calculator; moved in place.
+    Attributes:
         temperature: K, of the equilibration.
         n_steps: Steps at constant energy.
         time_step: fs.
         n_equilibration: Steps with the thermostat.
-        interval: Steps between records.
+        interval: Steps between records of the energies.
+        frame_interval: Steps between frames of the trajectory, a multiple of ``interval``.
         seed: Of velocities and thermostat.
-        report: Called with the number of steps done, equilibration included, every ``interval`` steps.
+        dtype: Of the network, ``float32`` or ``float64``.
+        trajectory: Extended XYZ file for the frames; None writes none.
     """
-    rng = np.random.default_rng(seed)
-    thermalize_momenta(atoms, temperature, rng=rng)
-    dt = time_step * units.fs
+
+    temperature: float = 300.0
+    n_steps: int = 20_000
+    time_step: float = 0.5
+    n_equilibration: int = 2_000
+    interval: int = 10
+    frame_interval: int = 100
+    seed: int = 0
+    dtype: str = "float32"
+    trajectory: Path | None = None
+
+
+def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] | None = None) -> EnergyTrace:
+    """Equilibrate with a Langevin thermostat, then run velocity Verlet at constant energy, in ASE.
+
+    Args:
+        atoms: With a calculator; moved in place.
+        settings: What to run.
+        report: Called with the number of steps done, equilibration included.
+    """
+    rng = np.random.default_rng(settings.seed)
+    thermalize_momenta(atoms, settings.temperature, rng=rng)
+    dt = settings.time_step * units.fs
     thermostat = Langevin(
-        atoms, dt, temperature_K=temperature, friction=0.02 / units.fs, rng=rng, fixcm=False
+        atoms, dt, temperature_K=settings.temperature, friction=FRICTION / units.fs, rng=rng, fixcm=False
     )
     if report is not None:
-        thermostat.attach(lambda: report(thermostat.nsteps), interval=interval)
-    thermostat.run(n_equilibration)
+        thermostat.attach(lambda: report(thermostat.nsteps), interval=settings.interval)
+    thermostat.run(settings.n_equilibration)
     Stationary(atoms)
-    if not atoms.pbc.any():
+    if not atoms.pbc.any() and len(atoms) > 1:
         ZeroRotation(atoms)
 
     records: list[tuple[float, float, float]] = []
     dynamics = VelocityVerlet(atoms, dt)
 
     def record() -> None:
-        time = dynamics.nsteps * time_step
+        time = dynamics.nsteps * settings.time_step
         records.append((time, float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())))
         if report is not None:
-            report(n_equilibration + dynamics.nsteps)
+            report(settings.n_equilibration + dynamics.nsteps)
 
-    dynamics.attach(record, interval=interval)
-    dynamics.run(n_steps)
+    dynamics.attach(record, interval=settings.interval)
+    if settings.trajectory is not None:
+        settings.trajectory.unlink(missing_ok=True)
+        dynamics.attach(append_frame, settings.frame_interval, settings.trajectory, atoms)
+    dynamics.run(settings.n_steps)
     time, potential, kinetic = np.array(records).T
     return EnergyTrace(time, potential, kinetic, len(atoms))
+
+
+def append_frame(path: Path, atoms: Atoms) -> None:
+    """One more frame of an extended XYZ trajectory: elements, positions and cell."""
+    frame = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    write(path, frame, format="extxyz", append=True)
 
 
 def fit_drift(trace: EnergyTrace) -> Drift:

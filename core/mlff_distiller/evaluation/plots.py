@@ -1,15 +1,19 @@
-"""Plots in one house style: force parity, and energies of a run at constant energy."""
+"""Plots in one house style: force parity, energies of a run at constant energy, and what else such a run shows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlff_distiller.evaluation.drift import Drift, EnergyTrace
+from mlff_distiller.evaluation.drift import FS_PER_NS, Drift, EnergyTrace
 from mlff_distiller.evaluation.metrics import ForceErrors
+from mlff_distiller.evaluation.nve import NVEReport
+from mlff_distiller.evaluation.trajectory import BROKEN
 from mlff_distiller.units import MEV
 
 
@@ -51,3 +55,64 @@ def draw_energies(trace: EnergyTrace, drift: Drift, path: Path) -> None:
     for axes in (above, below):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
+
+
+RadialDistribution = tuple[np.ndarray, np.ndarray]  # r (Å) and g
+
+
+def draw_nve(
+    report: NVEReport, title: str, path: Path, distributions: Mapping[str, RadialDistribution] | None = None
+) -> None:
+    """Four panels: total energy with its drift, fluctuation against time step, bonds, and RMSD or g(r).
+
+    Args:
+        report: What to draw.
+        title: Above the figure.
+        path: PNG.
+        distributions: g(r) by label, drawn instead of the RMSD.
+    """
+    figure = new_figure(8.5, 6.0)
+    figure.suptitle(title, fontsize=11)
+    (energy, scaling), (bonds, structure) = figure.subplots(2, 2)
+    _draw_total_energy(energy, report)
+    _draw_scaling(scaling, report)
+    time = np.linspace(0, report.picoseconds, report.trajectory.n_frames)
+    bonds.plot(time, report.trajectory.bond_deviation, linewidth=0.8)
+    bonds.axhline(BROKEN, color="0.4", linestyle="--", linewidth=1)
+    bonds.set(xlabel="time (ps)", ylabel="largest change of a bond (Å)", ylim=(0, None))
+    if distributions:
+        for style, (label, (r, g)) in zip(("-", "--", ":"), distributions.items(), strict=False):
+            structure.plot(r, g, style, label=label, linewidth=1.2)
+        structure.set(xlabel="r (Å)", ylabel="g(r)")
+        structure.legend(fontsize=8)
+    else:
+        structure.plot(time[: report.trajectory.rmsd.size], report.trajectory.rmsd, linewidth=0.8)
+        structure.set(xlabel="time (ps)", ylabel="RMSD from the start (Å)", ylim=(0, None))
+    for axes in (energy, scaling, bonds, structure):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_total_energy(axes: Axes, report: NVEReport) -> None:
+    time = report.trace.time / 1000
+    total = MEV * (report.trace.total - report.trace.total.mean()) / report.n_atoms
+    axes.plot(time, total, linewidth=0.5)
+    slope = report.drift.slope * (report.trace.time - report.trace.time.mean()) / FS_PER_NS
+    axes.plot(time, slope, color="black", linewidth=1.2)
+    axes.set(xlabel="time (ps)", ylabel="total energy (meV/atom)")
+    axes.set_title(
+        f"drift {report.drift.slope:+.3f} ± {report.drift.standard_error:.3f} meV/atom/ns: {report.grade}", fontsize=9
+    )
+
+
+def _draw_scaling(axes: Axes, report: NVEReport) -> None:
+    if not report.fluctuations:
+        axes.text(0.5, 0.5, "time steps not compared", ha="center", transform=axes.transAxes)
+        return
+    steps, values = np.array(list(report.fluctuations)), np.array(list(report.fluctuations.values()))
+    axes.loglog(steps, values, "o-", label=f"measured, order {report.order:.2f}")
+    axes.loglog(steps, values[0] * (steps / steps[0]) ** 2, ":", color="0.4", label="order 2")
+    axes.set(xlabel="time step (fs)", ylabel="RMS fluctuation (meV/atom)")
+    axes.set_xticks(steps, [f"{step:g}" for step in steps])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)

@@ -23,6 +23,7 @@ from mlff_distiller.graph import checked_graph
 from mlff_distiller.model.potential import Prediction, StudentForceField
 from mlff_distiller.training.checkpoint import load_weights
 
+MIN_EDGES_TO_SHARE = 10_000  # edges of a graph that is worth more than one CPU thread
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -73,7 +74,8 @@ class TorchScriptPotential:
         """
         inputs = [x.to(self.device) for x in (atomic_numbers, edge_index, edge_vec, batch, cell)]
         try:
-            return Prediction(*self.module.compute(*inputs))
+            with _threads_for(edge_index.shape[1]):
+                return Prediction(*self.module.compute(*inputs))
         except torch.jit.Error as error:
             raise _as_structure_error(error) from None
 
@@ -141,6 +143,20 @@ def _as_structure_error(error: torch.jit.Error) -> Exception:
     """The sentence that the scripted checks raised, without TorchScript's traceback."""
     _, found, sentence = str(error).rpartition("StructureError: ")
     return StructureError(sentence.strip()) if found else error
+
+
+@contextmanager
+def _threads_for(n_edges: int) -> Iterator[None]:
+    """One thread for a small graph: its tensors are too small to share, and waiting for threads on a busy machine is slow."""
+    n_threads = torch.get_num_threads()
+    if n_edges >= MIN_EDGES_TO_SHARE or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @contextmanager

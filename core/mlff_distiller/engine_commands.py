@@ -1,0 +1,103 @@
+"""What ``mlffd verify`` and ``mlffd nve`` do, callable from Python."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.data.structures import read_structures
+from mlff_distiller.engines import find_engine
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.drift import NVESettings
+from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
+from mlff_distiller.evaluation.parity import Agreement, verify_artifact
+from mlff_distiller.evaluation.plots import draw_nve
+from mlff_distiller.evaluation.trajectory import radial_distribution
+
+RDF_BINS = 120
+
+
+def verify_with_progress(model: str, console: Console) -> tuple[list[str], list[Agreement]]:
+    """`mlff_distiller.evaluation.parity.verify_artifact` with a line that says what runs."""
+    with console.status("") as status:
+        return verify_artifact(model, lambda name: status.update(f"running {name} …"))
+
+
+def write_agreement(path: Path, model: str, bad_edges: list[str], found: list[Agreement]) -> None:
+    """The numbers of `mlffd verify` as JSON."""
+    document = {
+        "model": model,
+        "structures_with_different_edges": bad_edges,
+        "agreement": [row.to_dict() for row in found],
+    }
+    replace_file(path, [json.dumps(document, indent=1).encode()])
+
+
+def nve_with_progress(
+    model: str,
+    structure: Path,
+    engine: str,
+    settings: NVESettings,
+    output: Path,
+    scaling: bool,
+    reference: Path | None,
+    pair: str | None,
+    console: Console,
+) -> NVEReport:
+    """Run, analyse, and write ``nve.json``, ``nve.png`` and the trajectory into a folder.
+
+    Args:
+        model: A shipped name or the path of an artifact.
+        structure: A file that ASE reads; its first structure is used.
+        engine: Name of an engine.
+        settings: Of the run; the trajectory goes into ``output``.
+        output: Folder, made if it is not there.
+        scaling: Also compare time steps.
+        reference: The teacher's trajectory in extended XYZ, for the radial distribution.
+        pair: Elements of the radial distribution, as O-O; None means the heaviest element with itself.
+        console: For the progress bars.
+
+    Raises:
+        ConfigError: Unknown engine, or one that is not installed; a reference without a periodic cell.
+        DatasetError: The structure cannot be read.
+    """
+    runner = find_engine(engine)
+    _, atoms = read_structures([structure])[0]
+    if reference is not None and not atoms.pbc.all():
+        raise ConfigError("a radial distribution needs a periodic structure; leave out the reference trajectory")
+    output.mkdir(parents=True, exist_ok=True)
+    settings = replace(settings, trajectory=frames_path(output))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console) as progress:
+        tasks = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        found = measure_nve(runner, atoms, model, settings, scaling, report)
+    replace_file(output / "nve.json", [json.dumps(found.to_dict(), indent=1).encode()])
+    title = f"{model}, {atoms.get_chemical_formula()} in {engine}, {settings.temperature:g} K, {settings.time_step:g} fs"
+    draw_nve(found, title, output / "nve.png", _distributions(atoms, frames_path(output), reference, pair))
+    return found
+
+
+def _distributions(atoms: Atoms, frames: Path, reference: Path | None, pair: str | None) -> dict | None:
+    if not atoms.pbc.all():
+        return None
+    heaviest = atoms.symbols[int(atoms.numbers.argmax())]
+    first, _, second = (pair or f"{heaviest}-{heaviest}").partition("-")
+    heights = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)  # Å between lattice planes
+    reach = min(8.0, 0.5 * float(heights.min()))
+    found = {f"student, {first}-{second}": radial_distribution(frames, (first, second), reach, RDF_BINS)}
+    if reference is not None:
+        found["teacher"] = radial_distribution(reference, (first, second), reach, RDF_BINS)
+    return found

@@ -1,0 +1,140 @@
+"""What a trajectory shows of a student: do bonds hold, does the structure stay, is the liquid's structure the teacher's?
+
+Extended XYZ is read back with MDAnalysis. N atoms, T frames, B bonds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.io import iread
+from ase.neighborlist import neighbor_list
+
+from mlff_distiller.errors import DatasetError, require
+
+BOND_FACTOR = 1.25  # two atoms are bonded within this times the sum of their covalent radii
+BROKEN = 0.5  # Å off the length at the start: the bond is broken, or two atoms have fallen together
+
+
+@dataclass(frozen=True)
+class TrajectoryReport:
+    """What `analyse_trajectory` finds.
+
+    Attributes:
+        n_frames: T.
+        bonds: (B, 2) atom indices, in the first frame.
+        bond_deviation: (T,) Å, the largest change of a bond's length against the first frame.
+        rmsd: (T,) Å after superposition on the first frame; empty for periodic structures.
+    """
+
+    n_frames: int
+    bonds: np.ndarray
+    bond_deviation: np.ndarray
+    rmsd: np.ndarray
+
+    @property
+    def intact(self) -> bool:
+        """No bond was ever off by more than 0.5 Å."""
+        return bool((self.bond_deviation <= BROKEN).all())
+
+
+def find_bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    """Bonded pairs (B, 2), i < j, and their lengths (B,) Å, by covalent radii."""
+    i, j, d = neighbor_list("ijd", atoms, (BOND_FACTOR * covalent_radii[atoms.numbers]).tolist())
+    once = i < j
+    return np.stack([i[once], j[once]], axis=1), d[once]
+
+
+def analyse_trajectory(path: Path) -> TrajectoryReport:
+    """Bond lengths and RMSD along a trajectory.
+
+    Args:
+        path: Extended XYZ, all frames of one structure and cell.
+
+    Raises:
+        DatasetError: No frame can be read.
+        MissingDependencyError: MDAnalysis is not installed.
+    """
+    first, universe = _read(path)
+    bonds, lengths = find_bonds(first)
+    deviation = np.zeros(len(universe.trajectory))
+    distances = require("MDAnalysis.lib.distances", extra="analysis")
+    for k, frame in enumerate(universe.trajectory):
+        if len(bonds):
+            now = distances.calc_bonds(
+                frame.positions[bonds[:, 0]], frame.positions[bonds[:, 1]], box=frame.dimensions
+            )
+            deviation[k] = np.abs(now - lengths).max()
+    return TrajectoryReport(len(deviation), bonds, deviation, _rmsd(universe, first))
+
+
+def radial_distribution(
+    path: Path, elements: tuple[str, str], max_distance: float, n_bins: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """g(r) between two elements of a periodic trajectory, bonded pairs included.
+
+    Args:
+        path: Extended XYZ.
+        elements: Symbols.
+        max_distance: Å, at most half of the shortest cell height.
+        n_bins: Bins.
+
+    Returns:
+        Centres of the bins (n_bins,) Å, and g (n_bins,).
+
+    Raises:
+        DatasetError: The trajectory is not periodic, or lacks an element.
+    """
+    first, universe = _read(path)
+    missing = set(elements) - set(first.get_chemical_symbols())
+    if missing or not first.pbc.all():
+        raise DatasetError(f"{path} has no g(r) of {'-'.join(elements)}: it is not periodic, or lacks {missing or '{}'}")
+    rdf = require("MDAnalysis.analysis.rdf", extra="analysis")
+    a, b = (universe.atoms[np.array(first.get_chemical_symbols()) == symbol] for symbol in elements)
+    block = (1, 1) if elements[0] == elements[1] else None  # an atom is no neighbour of itself
+    with _quiet():
+        found = rdf.InterRDF(a, b, nbins=n_bins, range=(0.05, max_distance), exclusion_block=block).run()
+    return found.results.bins, found.results.rdf
+
+
+def _read(path: Path) -> tuple[Atoms, Any]:
+    """The first frame, and all of them as an MDAnalysis universe whose frames know the cell."""
+    mda = require("MDAnalysis", extra="analysis")
+    transformations = require("MDAnalysis.transformations", extra="analysis")
+    try:
+        first = next(iter(iread(path, index=":1", format="extxyz")))
+    except (OSError, StopIteration, ValueError, KeyError) as error:
+        raise DatasetError(f"{path} cannot be read as a trajectory in extended XYZ: {error}") from None
+    with _quiet():
+        universe = mda.Universe(str(path), format="XYZ", topology_format="XYZ", to_guess=())
+        if first.pbc.all():
+            universe.trajectory.add_transformations(
+                transformations.boxdimensions.set_dimensions(first.cell.cellpar().astype(np.float32))
+            )
+    return first, universe
+
+
+def _rmsd(universe: Any, first: Atoms) -> np.ndarray:
+    if first.pbc.any() or len(first) < 3:
+        return np.zeros(0)
+    rms = require("MDAnalysis.analysis.rms", extra="analysis")
+    reference = first.positions
+    return np.array(
+        [rms.rmsd(frame.positions, reference, center=True, superposition=True) for frame in universe.trajectory]
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MDAnalysis warns of what an XYZ file cannot know (masses, residues), and nothing here uses it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
