@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import zipfile
+from ctypes import byref, c_void_p
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 from ase.build import molecule
+from ase.neighborlist import neighbor_list
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyError, StructureError
 from mlff_distiller.export.torchscript import student_from_artifact
+from mlff_distiller.export.verify import structures_graph
 from mlff_distiller.native import Evaluation, NativePotential
-from tests.conftest import ethanol, random_student, tensors, triclinic_crystal
-from tests.contract import PotentialContract
+from mlff_distiller.native.library import check, load_library
+from tests.conftest import ethanol, random_student, tensors
+from tests.contract import PotentialContract, compute
 from tests.native.conftest import SHIPPED, box_of_atoms, export, relative_error
 
 
@@ -50,3 +59,200 @@ def test_shipped_students_against_float64(path: Path, make) -> None:
     assert native.energy == pytest.approx(exact.energy.item(), abs=3e-6 * len(atoms))
     assert relative_error(native.atomic_energies, exact.atomic_energies) < 1e-6
     np.testing.assert_allclose(native.virial, exact.virial[0], atol=2e-5 * float(exact.virial.abs().max()))
+
+
+@st.composite
+def crystals(draw: st.DrawFn) -> Atoms:
+    """A few atoms in any triclinic cell with any pbc, not wrapped, and none on top of another."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_atoms = draw(st.integers(1, 6))
+    cell = rng.uniform(-1.0, 1.0, (3, 3)) + np.diag(rng.uniform(2.5, 7.0, 3))
+    positions = rng.uniform(-1.0, 2.0, (n_atoms, 3)) @ cell
+    atoms = Atoms(rng.choice([1, 6, 7, 8], n_atoms), positions, cell=cell, pbc=rng.integers(0, 2, 3))
+    assume(len(neighbor_list("i", atoms, 0.9)) == 0)
+    return atoms
+
+
+@settings(max_examples=60, deadline=None)
+@given(atoms=crystals())
+def test_own_neighbours_equal_those_of_vesin(random_artifact: Path, atoms: Atoms) -> None:
+    potential = _loaded(random_artifact)
+    given_edges = compute(potential, atoms)
+    own_edges = evaluate(potential, atoms)
+    scale = 1.0 + float(given_edges.forces.abs().max())
+    np.testing.assert_allclose(own_edges.forces, given_edges.forces, rtol=0, atol=5e-5 * scale)
+    np.testing.assert_allclose(own_edges.virial, given_edges.virial[0], rtol=0, atol=5e-4 * scale)
+    np.testing.assert_allclose(
+        own_edges.atomic_energies, given_edges.atomic_energies, rtol=0, atol=5e-5 * scale
+    )
+
+
+@cache
+def _loaded(path: Path) -> NativePotential:
+    return NativePotential(path)
+
+
+def test_skin_changes_nothing_but_the_number_of_searches(random_artifact: Path) -> None:
+    skinned, bare = NativePotential(random_artifact, skin=0.6), NativePotential(random_artifact, skin=0.0)
+    atoms = box_of_atoms(60)
+    rng = np.random.default_rng(5)
+    for step in range(30):
+        a, b = evaluate(skinned, atoms), evaluate(bare, atoms)
+        np.testing.assert_allclose(a.forces, b.forces, rtol=0, atol=5e-5)
+        assert a.energy == pytest.approx(b.energy, abs=1e-4)
+        atoms.positions += rng.normal(0.0, 0.03, atoms.positions.shape)
+        if step == 10:
+            atoms.positions[3] += atoms.cell.array[1]  # the same place, in another image
+        if step == 20:
+            atoms.set_cell(atoms.cell.array * 1.01)
+        if step == 25:
+            atoms.numbers[0] = 7
+    assert 3 < skinned.n_neighbor_searches < 20
+    assert bare.n_neighbor_searches == 30
+
+
+def test_a_search_for_every_change_but_of_positions(random_artifact: Path) -> None:
+    potential = NativePotential(random_artifact)
+    atoms = box_of_atoms(40)
+    changes = [
+        lambda: None,
+        lambda: atoms.numbers.__setitem__(0, 8 if atoms.numbers[0] != 8 else 1),
+        lambda: atoms.set_cell(atoms.cell.array * 1.001),
+        lambda: atoms.set_pbc([True, False, True]),
+        lambda: atoms.append("H") or atoms.positions.__setitem__(-1, [0.0, 30.0, 0.0]),
+    ]
+    for k, change in enumerate(changes):
+        change()
+        evaluate(potential, atoms)
+        evaluate(potential, atoms)
+        assert potential.n_neighbor_searches == k + 1
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_threads_change_no_bit(path: Path) -> None:
+    atoms = box_of_atoms(400)
+    one = evaluate(NativePotential(path), atoms)
+    for threads in (2, 3, 7):
+        several = evaluate(NativePotential(path, threads=threads), atoms)
+        assert several.energy == one.energy
+        for a, b in zip(several[1:], one[1:], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_instruction_sets_agree(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms = box_of_atoms(100)
+    best = NativePotential(random_artifact)
+    reference = evaluate(best, atoms)
+    for isa in ("portable", best.isa):
+        monkeypatch.setenv("MLFFD_ISA", isa)
+        potential = NativePotential(random_artifact)
+        assert potential.isa == isa
+        assert relative_error(evaluate(potential, atoms).forces, reference.forces) < 3e-6
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_forces_are_the_gradient_of_the_tabulated_energy(path: Path) -> None:
+    """Work along a path equals the difference of energy, table errors included: what keeps the energy of a trajectory.
+
+    Against the exact network the energy may be wrong by the table's error; against itself only rounding is left.
+    """
+    potential, atoms = NativePotential(path), box_of_atoms(60, seed=3)
+    direction = np.random.default_rng(0).normal(size=atoms.positions.shape) * 0.05
+    start, end = atoms.positions.copy(), atoms.positions + direction
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    work = 0.0
+    for node, weight in zip(nodes, weights, strict=True):
+        atoms.positions = start + 0.5 * (1.0 + node) * direction
+        work += 0.5 * weight * float((evaluate(potential, atoms).forces * direction).sum())
+    atoms.positions = start
+    before = evaluate(potential, atoms).energy
+    atoms.positions = end
+    assert evaluate(potential, atoms).energy - before == pytest.approx(-work, abs=2e-6 * len(atoms) ** 0.5)
+
+
+def test_structures_that_cannot_be_evaluated(random_artifact: Path) -> None:
+    potential = NativePotential(random_artifact)
+    atoms = ethanol()
+
+    def refuses(message: str, **changes: Any) -> None:
+        arguments = {
+            "atomic_numbers": atoms.numbers.copy(),
+            "positions": atoms.positions.copy(),
+            "cell": np.eye(3) * 9.0,
+            "pbc": np.ones(3, bool),
+        } | changes
+        with pytest.raises(StructureError, match=message):
+            potential.evaluate(**arguments)
+
+    bad = atoms.positions.copy()
+    bad[4, 1] = np.nan
+    refuses("the position of atom 4 is not finite", positions=bad)
+    refuses("periodic along 3 direction.* its cell is singular; set the cell", cell=np.zeros((3, 3)))
+    numbers = atoms.numbers.copy()
+    numbers[2] = 26
+    refuses("atom 2 has atomic number 26, .*it knows H C N O F P S Cl", atomic_numbers=numbers)
+    close = atoms.positions.copy()
+    close[5] = close[1] + [0.1, 0.0, 0.0]
+    refuses("atoms 1 and 5 are 10 pm apart, less than 30 pm", positions=close)
+    refuses("expected positions .9, 3.", positions=close[:4])
+    assert np.isfinite(evaluate(potential, atoms).energy)  # a refusal leaves the potential usable
+
+
+def test_edges_need_both_directions(random_artifact: Path) -> None:
+    graph = structures_graph([ethanol()], 4.0)
+    half = graph.edge_index[0] < graph.edge_index[1]
+    with pytest.raises(ConfigError, match="both directions of every pair"):
+        NativePotential(random_artifact).compute(
+            graph.atomic_numbers, graph.edge_index[:, half], graph.edge_vec[half], graph.batch, graph.cell
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 0}, "threads within 1"),
+        ({"skin": -1.0}, "skin of at least 0"),
+        ({"skin": np.nan}, "skin"),
+    ],
+)
+def test_options_out_of_range(random_artifact: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        NativePotential(random_artifact, **options)
+
+
+def test_unknown_instruction_set(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFFD_ISA", "avx1024")
+    with pytest.raises(ConfigError, match="MLFFD_ISA is 'avx1024', and this processor can run: .*portable"):
+        NativePotential(random_artifact)
+
+
+def test_artifact_without_plain_weights(random_artifact: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.pt"
+    with zipfile.ZipFile(random_artifact) as source, zipfile.ZipFile(old, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith("safetensors"):
+                target.writestr(entry.filename, source.read(entry))
+    with pytest.raises(ArtifactError, match="export it again with `mlffd export OLD.pt -o NEW.pt`"):
+        NativePotential(old)
+
+
+def test_damaged_artifact(random_artifact: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.pt"
+    content = bytearray(random_artifact.read_bytes())
+    content[content.index(b"weights.safetensors") + 2000] ^= 1
+    damaged.write_bytes(content)
+    library, model = load_library(), c_void_p()
+    with pytest.raises(ArtifactError, match="weights.safetensors fails the checksum"):
+        check(library.mlffd_load(str(damaged).encode(), byref(model)))
+    with pytest.raises(ArtifactError, match="cannot be opened"):
+        check(library.mlffd_load(b"/nowhere/student.pt", byref(model)))
+
+
+def test_library_that_was_not_built(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlff_distiller.native.library.LIBRARY_PATH", Path("/nowhere/libmlffd.so"))
+    load_library.cache_clear()
+    try:
+        with pytest.raises(MissingDependencyError, match="native engine cannot be loaded"):
+            NativePotential(random_artifact)
+    finally:
+        load_library.cache_clear()

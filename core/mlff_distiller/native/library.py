@@ -20,9 +20,15 @@ from mlff_distiller.errors import (
 INTERFACE_VERSION = 1  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
 LIBRARY_PATH = Path(__file__).parent / "libmlffd.so"
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
-HEADER_FOLDER = _PACKAGED_HEADERS if _PACKAGED_HEADERS.exists() else Path(__file__).parents[2] / "native/include"
+HEADER_FOLDER = (
+    _PACKAGED_HEADERS if _PACKAGED_HEADERS.exists() else Path(__file__).parents[2] / "native/include"
+)
 
-_ERRORS = {1: StructureError, 2: ArtifactError, 3: ConfigError}  # enum mlffd_status; what else fails is a defect
+_ERRORS = {
+    1: StructureError,
+    2: ArtifactError,
+    3: ConfigError,
+}  # enum mlffd_status; what else fails is a defect
 
 
 class Results(ctypes.Structure):

@@ -1,0 +1,50 @@
+"""The engine under AddressSanitizer and UndefinedBehaviorSanitizer, on every instruction set that this processor has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mlff_distiller.native import NativePotential
+
+NATIVE = Path(__file__).parents[2] / "core" / "native"
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
+def test_clean_under_sanitizers(random_artifact: Path, tmp_path: Path) -> None:
+    best = NativePotential(random_artifact).isa
+    emulated = "OFF" if best == "avx512" else "ON"  # the 16-wide kernels in any case
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+    run(
+        "cmake",
+        "-S",
+        NATIVE,
+        "-B",
+        tmp_path,
+        "-DCMAKE_BUILD_TYPE=None",
+        f"-DCMAKE_CXX_FLAGS={flags}",
+        f"-DMLFFD_EMULATE_AVX512={emulated}",
+        f"-DMLFFD_TEST_DRIVER={Path(__file__).with_name('sanitized.cpp')}",
+    )
+    run("cmake", "--build", tmp_path, "--parallel", "2")
+    for isa in {"portable", best, "avx512"} if best != "portable" else {"portable"}:
+        output = run(tmp_path / "sanitized", random_artifact, tmp_path / "damaged.pt", MLFFD_ISA=isa)
+        assert output.strip() == "clean"
