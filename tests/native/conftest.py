@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from tests.conftest import random_student
 
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript
 from mlff_distiller.model.potential import StudentForceField
-from tests.conftest import random_student
 
 PRETRAINED = Path(__file__).parents[2] / "core" / "mlff_distiller" / "pretrained"
 SHIPPED = [PRETRAINED / name / f"{name}.pt" for name in ("tiny", "ultra-tiny", "original")]

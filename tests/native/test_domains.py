@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from numpy.typing import NDArray
+from tests.conftest import random_student
+from tests.native.conftest import SHIPPED, box_of_atoms, export
 
 from mlff_distiller.errors import DistillerError, StructureError
 from mlff_distiller.native import NativePotential
 from mlff_distiller.native.library import Exchange, Handle, NeighborList, Results, check, load_library
-from tests.native.conftest import SHIPPED, box_of_atoms, export
-from tests.conftest import random_student
 
 
 class Domain:
@@ -118,7 +119,7 @@ def split(atoms: Atoms, n_domains: int) -> list[NDArray[np.int64]]:
     """Slabs along x, one of them empty where there are more than two."""
     edges = [0.0, 0.4, 1.0] if n_domains > 1 else [0.0, 1.0]
     x = atoms.get_scaled_positions()[:, 0]
-    slabs = [np.flatnonzero((x >= low) & (x < high)) for low, high in zip(edges, edges[1:], strict=False)]
+    slabs = [np.flatnonzero((x >= low) & (x < high)) for low, high in pairwise(edges)]
     return slabs + [np.zeros(0, dtype=np.int64)] * (n_domains - len(slabs))
 
 

@@ -15,15 +15,15 @@ from ase.build import molecule
 from ase.neighborlist import neighbor_list
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyError, StructureError
-from mlff_distiller.export.torchscript import student_from_artifact
-from mlff_distiller.export.verify import structures_graph
-from mlff_distiller.native import Evaluation, NativePotential
-from mlff_distiller.native.library import check, load_library
 from tests.conftest import ethanol, random_student, tensors
 from tests.contract import PotentialContract, compute
 from tests.native.conftest import SHIPPED, box_of_atoms, export, relative_error
+
+from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyError, StructureError
+from mlff_distiller.export.torchscript import student_from_artifact
+from mlff_distiller.native import Evaluation, NativePotential
+from mlff_distiller.native.library import check, load_library
 
 
 def evaluate(potential: NativePotential, atoms: Atoms) -> Evaluation:
