@@ -27,8 +27,10 @@ using Out = Rows<PARTS, float>;
 template <int N, int IN_PARTS, int OUT_PARTS>
 static __attribute__((noinline)) void tile(int in_chunks, const float* in, std::size_t in_stride, const float* w, float* out,
                                            std::size_t out_stride, const float* bias, bool accumulate) {
-  V sum[TILE_ROWS][N];
+  V sum[TILE_ROWS][N];  // every loop over it is unrolled at once, or the compiler keeps it in memory
+#pragma GCC unroll 4
   for (int n = 0; n < N; ++n)
+#pragma GCC unroll 8
     for (int r = 0; r < TILE_ROWS; ++r)
       sum[r][n] = accumulate ? load(out + n * out_stride + r * OUT_PARTS * W) : bias ? load(bias + n * W) : V{};
   for (int chunk = 0; chunk < in_chunks; ++chunk, in += in_stride) {
@@ -45,7 +47,9 @@ static __attribute__((noinline)) void tile(int in_chunks, const float* in, std::
       }
     }
   }
+#pragma GCC unroll 4
   for (int n = 0; n < N; ++n)
+#pragma GCC unroll 8
     for (int r = 0; r < TILE_ROWS; ++r) store(out + n * out_stride + r * OUT_PARTS * W, sum[r][n]);
 }
 
