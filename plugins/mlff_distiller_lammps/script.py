@@ -13,7 +13,8 @@ from mlff_distiller.export.artifact import read_metadata
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
 
-PRECISION = {"float32": "single", "float64": "double"}  # dtype of the network → option of the pair style
+# dtype of the network → options of the pair style; the native engine has no double precision
+PRECISION = {"float32": "precision single", "float64": "backend torch precision double"}
 
 
 def system_lines(system: LammpsSystem, data: str, unit_style: str = "metal") -> str:
@@ -26,7 +27,7 @@ read_data {data}"""
 
 def potential_lines(symbols: Sequence[str], model: str | Path, dtype: str = "float32", options: str = "") -> str:
     """pair_style and pair_coeff; ``options`` are more options of the style."""
-    return f"""pair_style distilled precision {PRECISION[dtype]} {options}
+    return f"""pair_style distilled {PRECISION[dtype]} {options}
 pair_coeff * * "{model}" {" ".join(symbols)}"""
 
 

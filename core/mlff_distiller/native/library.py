@@ -46,7 +46,13 @@ class Results(ctypes.Structure):
 class NeighborList(ctypes.Structure):
     """``mlffd_neighbor_list``."""
 
-    _fields_ = (("n_neighbors", c_void_p), ("neighbors", c_void_p), ("index_mask", c_int32))
+    _fields_ = (
+        ("n_neighbors", c_void_p),
+        ("neighbors", c_void_p),
+        ("index_mask", c_int32),
+        ("n_images", c_int64),
+        ("image_of", c_void_p),
+    )
 
 
 Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int)  # mlffd_exchange

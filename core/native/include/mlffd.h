@@ -104,9 +104,14 @@ MLFFD_API int mlffd_compute_edges(mlffd_system *system, int64_t n, const int64_t
  * there. The neighbour list is a full one of the own atoms, with a skin or without: own atom i has n_neighbors[i]
  * neighbours neighbors[i][k] & index_mask.
  *
+ * Periodic images of own atoms may instead follow all of these, as atoms n_all … n_all + n_images - 1: they need positions
+ * and no atomic numbers, share the rows of the atoms that they are images of, and are cheaper than ghosts, since a pair
+ * with one is computed once.
+ *
  * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also where
  * n_own = 0 or where something is wrong with this process's atoms. rows is (n_all, width) float32 with the own rows
- * filled in; on return each ghost's row must hold its owner's. It returns 0, or anything else to give up.
+ * filled in; on return each ghost's row must hold its owner's. It returns 0, or anything else to give up. A single process
+ * without ghosts may pass null.
  *
  * Energy, atomic energies and atomic virials are those of the own atoms; the virial is this process's share, so that
  * sums over processes are those of the whole. Forces on own atoms are complete: no force is to be sent back. */
@@ -116,6 +121,8 @@ typedef struct mlffd_neighbor_list {
   const int32_t *n_neighbors;      /* (n_own) */
   const int32_t *const *neighbors; /* (n_own) pointers */
   int32_t index_mask;              /* -1 for none; LAMMPS keeps flags in the upper bits */
+  int64_t n_images;
+  const int32_t *image_of;         /* (n_images) the own atom of each image */
 } mlffd_neighbor_list;
 
 MLFFD_API int mlffd_n_exchanges(const mlffd_model *model);    /* 2 L - 1 calls a step */

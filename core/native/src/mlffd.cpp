@@ -125,12 +125,17 @@ int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlf
 int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers, const double* positions,
                          const mlffd_neighbor_list* list, mlffd_exchange exchange, void* context, const mlffd_results* results) {
   return guarded([&] {
-    require(system && results && exchange && (n_all == 0 || (atomic_numbers && positions)),
-            "expected a system, atoms, an exchange function and results, got a null pointer");
+    require(system && results && (n_all == 0 || (atomic_numbers && positions)),
+            "expected a system, atoms and results, got a null pointer");
+    require(exchange || n_all == n_own, "expected an exchange function, since there are ghosts, got a null pointer");
     require(n_own == 0 || (list && list->n_neighbors && list->neighbors), "expected a neighbour list, got a null pointer");
     require_count(n_all);
     require(n_own >= 0 && n_own <= n_all, "expected n_own within 0 … n_all");
     const mlffd_neighbor_list none{};
-    system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none, {exchange, context}, *results);
+    require(!list || list->n_images == 0 || list->image_of, "expected the own atoms of the images, got a null pointer");
+    require_count(n_all + (list ? list->n_images : 0));
+    const mlffd::Exchange with_others{exchange, context};
+    system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none,
+                                  exchange ? &with_others : nullptr, *results);
   });
 }

@@ -48,30 +48,41 @@ struct EdgeSource {
   void ghosts(int, const Add&) const {}
 };
 
-// A full list of a domain's own atoms: pairs of two own atoms are in it twice.
+// A full list of a domain's own atoms: pairs of two own atoms, or of their periodic images, are in it twice.
 struct DomainSource {
   const mlffd_neighbor_list& list;
   const double* positions;
-  std::int64_t n_own;
+  std::int64_t n_own, n_all;
 
   template <typename Add>
   void both(int i, const Add& add) const {
-    each(i, add, [this, i](std::int32_t j) { return j > i && j < n_own; });
+    each(i, [this, i, &add](std::int32_t j, double x, double y, double z) {
+      if (j < n_own) {
+        if (j > i) add(j, x, y, z);
+      } else if (j >= n_all) {
+        const std::int32_t owner = list.image_of[j - n_all];
+        if (owner > i || (owner == i && is_positive(x, y, z))) add(owner, x, y, z);
+      }
+    });
   }
   template <typename Add>
   void ghosts(int i, const Add& add) const {
-    each(i, add, [this](std::int32_t j) { return j >= n_own; });
+    each(i, [this, &add](std::int32_t j, double x, double y, double z) {
+      if (j >= n_own && j < n_all) add(j, x, y, z);
+    });
   }
 
  private:
-  template <typename Add, typename Wanted>
-  void each(int i, const Add& add, const Wanted& wanted) const {
+  // One of a vector and its opposite: an atom meets its own images in pairs.
+  static bool is_positive(double x, double y, double z) { return x != 0.0 ? x > 0.0 : y != 0.0 ? y > 0.0 : z > 0.0; }
+
+  template <typename Visit>
+  void each(int i, const Visit& visit) const {
     const double* const xi = positions + 3 * static_cast<std::ptrdiff_t>(i);
     for (std::int32_t k = 0; k < list.n_neighbors[i]; ++k) {
       const std::int32_t j = list.neighbors[i][k] & list.index_mask;
-      if (!wanted(j)) continue;
       const double* const xj = positions + 3 * static_cast<std::ptrdiff_t>(j);
-      add(j, xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]);
+      visit(j, xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]);
     }
   }
 };

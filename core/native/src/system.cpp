@@ -123,16 +123,16 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
 }
 
 void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
-                            const mlffd_neighbor_list& list, const Exchange& exchange, const mlffd_results& results) {
+                            const mlffd_neighbor_list& list, const Exchange* exchange, const mlffd_results& results) {
   made_.skin = -1.0;
   try {  // everything that can fail here alone comes before the first exchange
-    check_positions(n_all, positions);
+    check_positions(n_all + list.n_images, positions);
     set_species(n_all, atomic_numbers, nullptr);
-    graph_.build(pool_, DomainSource{list, positions, n_own}, static_cast<int>(n_own), species_.data());
+    graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own), species_.data());
     check_pairs(nullptr);
-    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(), &exchange);
+    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(), exchange);
   } catch (...) {
-    network_.exchange_nothing(static_cast<int>(n_all), exchange);  // or the other domains would wait forever
+    if (exchange) network_.exchange_nothing(static_cast<int>(n_all), *exchange);  // or the other domains would wait forever
     throw;
   }
   network_.run(pool_);

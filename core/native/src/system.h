@@ -25,7 +25,7 @@ class System {
   void compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges, const std::int64_t* receivers,
                      const std::int64_t* senders, const double* edge_vec, const mlffd_results& results);
   void compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
-                      const mlffd_neighbor_list& list, const Exchange& exchange, const mlffd_results& results);
+                      const mlffd_neighbor_list& list, const Exchange* exchange, const mlffd_results& results);
   std::int64_t n_neighbor_searches() const { return n_searches_; }
 
  private:

@@ -1,7 +1,8 @@
-// What the pair style knows of whatever computes the numbers, and what that knows of LAMMPS: plain arrays.
+// What the pair style knows of whatever computes the numbers, and what that knows of LAMMPS: plain arrays in eV and Å.
 //
-// Rows: the owned atoms (0 … n_own-1), then the ghosts that other ranks own. A ghost that is a periodic image of an owned
-// atom has no row of its own: it points to its owner's row, and only its position differs.
+// Sites are what has a position here: first the owned atoms, then ghosts (copies of other ranks' atoms), then images (periodic
+// copies of owned atoms). Rows are what has features: owned atoms and ghosts. An image shares the row of its owner, so that on a
+// single rank nothing is computed twice.
 #pragma once
 
 #include <cstddef>
@@ -11,48 +12,44 @@
 
 namespace mlffd {
 
-// Neighbours of the owned rows: entries first[row] … first[row+1]-1 of `atoms`, indices into `positions`.
-struct NeighborRows {
-  std::vector<int> first;
-  std::vector<int> atoms;
-};
-
 struct Domain {
-  int n_own = 0;                    // owned rows
-  int n_rows = 0;                   // all rows
-  const int *numbers = nullptr;     // (n_rows) atomic numbers
-  const int *atom_of = nullptr;     // (n_rows) index of the row's atom in `positions`
-  const int *row_of = nullptr;      // (atoms) row of each atom of LAMMPS, ghosts included
-  const double *const *positions = nullptr;  // (atoms) Å
-  const NeighborRows *neighbors = nullptr;
+  int n_own = 0, n_rows = 0;
+  std::vector<int> numbers;       // (n_rows) atomic numbers
+  std::vector<int> image_of;      // (n_sites - n_rows) the owned row of each image
+  std::vector<double> positions;  // (n_sites, 3) Å
+  std::vector<int> first;         // (n_own + 1) neighbours of an owned row are neighbors[first[row]] … neighbors[first[row+1]-1]
+  std::vector<int> neighbors;     // sites, up to the cutoff and LAMMPS' skin
+
+  int row_of_site(int site) const { return site < n_rows ? site : image_of[site - n_rows]; }
 };
 
 // Copies rows between ranks. Every rank calls it equally often, also one without atoms.
 class Exchange {
  public:
   virtual ~Exchange() = default;
+  virtual bool single_rank() const = 0;  // there are no ghosts, and nothing to exchange
   // Fills the ghost rows with what their owners have. rows: (n_rows, row_bytes).
   virtual void forward(void *rows, std::size_t row_bytes) = 0;
   // Adds what the ghost rows hold to the rows of their owners. rows: (n_rows, width).
   virtual void reverse(double *rows, int width) = 0;
 };
 
-// Sums over this rank's edges, in eV and Å. Forces and atom_virial are indexed as positions, ghosts included, and are added to.
+// What a rank answers for; sums over ranks are those of the whole. Sized and zeroed by the pair style.
 struct Sums {
-  double energy = 0.0;              // of the owned atoms
-  std::vector<double> atomic_energies;       // (n_own)
-  double **forces = nullptr;        // (atoms, 3)
-  double virial[6] = {0, 0, 0, 0, 0, 0};     // -dE/dε: xx yy zz xy xz yz
-  double **atom_virial = nullptr;   // (atoms, 6), or null where nobody asks
-  double scale = 1.0;               // of forces and atom_virial: LAMMPS' energy unit in eV
+  double energy = 0.0;                  // of the owned atoms
+  std::vector<double> atomic_energies;  // (n_own)
+  std::vector<double> forces;           // (n_rows, 3); what acts on ghosts is sent to their owners
+  double virial[9] = {};                // -dE/dε
+  bool want_atomic_virials = false;
+  std::vector<double> atomic_virials;   // (n_rows, 9) where wanted; half of each pair's to each of its atoms
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual double cutoff() const = 0;                      // Å
-  virtual const std::vector<int> &elements() const = 0;   // atomic numbers that the student knows
-  virtual int row_width() const = 0;                      // doubles that a row may take in an exchange
+  virtual double cutoff() const = 0;                     // Å
+  virtual const std::vector<int> &elements() const = 0;  // atomic numbers that the student knows
+  virtual int row_width() const = 0;                     // doubles that a row may take in an exchange
   virtual void compute(const Domain &, Exchange &, Sums &) = 0;
 };
 
@@ -63,6 +60,7 @@ struct Options {
 };
 
 // Throw std::runtime_error with a sentence for the user.
+std::unique_ptr<Backend> load_native_backend(const std::string &path, const Options &);
 std::unique_ptr<Backend> load_torch_backend(const std::string &path, const Options &);
 
 }  // namespace mlffd

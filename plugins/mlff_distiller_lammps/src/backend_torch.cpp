@@ -69,7 +69,7 @@ class TorchBackend : public Backend {
   {
     edges.collect(domain, student_cutoff);
     const auto n_edges = static_cast<int64_t>(edges.size());
-    Tensor numbers = torch::from_blob(const_cast<int *>(domain.numbers), {domain.n_rows}, torch::kInt32);
+    Tensor numbers = torch::from_blob(const_cast<int *>(domain.numbers.data()), {domain.n_rows}, torch::kInt32);
     const Tensor edge_index = torch::stack({torch::from_blob(edges.receivers.data(), {n_edges}, torch::kInt64),
                                             torch::from_blob(edges.senders.data(), {n_edges}, torch::kInt64)}).to(device);
     const Tensor edge_vec = torch::from_blob(edges.vectors.data(), {n_edges, 3}, torch::kDouble)
@@ -84,7 +84,7 @@ class TorchBackend : public Backend {
                                 .to(torch::kCPU).contiguous();
     sums.atomic_energies.assign(energies.data_ptr<double>(), energies.data_ptr<double>() + domain.n_own);
     for (const double energy : sums.atomic_energies) sums.energy += energy;
-    add_gradient(domain, edges, gradient.data_ptr<double>(), sums);
+    edges.add_gradient(gradient.data_ptr<double>(), sums);
   }
 
  private:

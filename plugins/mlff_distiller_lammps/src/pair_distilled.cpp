@@ -12,6 +12,7 @@
 #include "update.h"
 #include "utils.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -63,7 +64,7 @@ PairDistilled::~PairDistilled()
   }
 }
 
-// pair_style distilled [backend torch] [device cpu|cuda|cuda:1] [precision single|double]
+// pair_style distilled [backend native|torch] [device cpu|cuda|cuda:1] [precision single|double]
 void PairDistilled::settings(int narg, char **arg)
 {
   for (int i = 0; i < narg; i += 2) {
@@ -73,11 +74,11 @@ void PairDistilled::settings(int narg, char **arg)
       options.device = value;
     } else if (key == "precision" && (value == "single" || value == "double")) {
       options.double_precision = value == "double";
-    } else if (key == "backend" && value == "torch") {
+    } else if (key == "backend" && (value == "native" || value == "torch")) {
       backend_name = value;
     } else {
       error->all(FLERR,
-                 "Pair style distilled: expected the options 'backend torch', 'device NAME' or 'precision "
+                 "Pair style distilled: expected the options 'backend native|torch', 'device NAME' or 'precision "
                  "single|double', got '{} {}'", key, value);
     }
   }
@@ -109,7 +110,7 @@ void PairDistilled::load(const std::string &file)
     error->all(FLERR, "Pair style distilled: '{}' is neither a file nor the name of a shipped student", file);
   options.n_threads = comm->nthreads;
   try {
-    backend = mlffd::load_torch_backend(path, options);
+    backend = backend_name == "torch" ? mlffd::load_torch_backend(path, options) : mlffd::load_native_backend(path, options);
   } catch (const std::exception &failure) {
     error->all(FLERR, "Pair style distilled: {}", failure.what());
   }
@@ -163,117 +164,136 @@ double PairDistilled::init_one(int i, int j)
 void PairDistilled::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (neighbor->ago == 0 || static_cast<int>(row_of.size()) != atom->nlocal + atom->nghost) {
-    assign_rows();
+  if (neighbor->ago == 0 || static_cast<int>(site_of.size()) != atom->nlocal + atom->nghost) {
+    assign_sites();
     list_neighbors();
   }
+  move_sites();
   check_structure();
 
-  mlffd::Domain domain;
-  domain.n_own = n_own;
-  domain.n_rows = static_cast<int>(numbers.size());
-  domain.numbers = numbers.data();
-  domain.atom_of = atom_of.data();
-  domain.row_of = row_of.data();
-  domain.positions = atom->x;
-  domain.neighbors = &neighbors;
-
+  sums.energy = 0.0;
+  std::fill(sums.virial, sums.virial + 9, 0.0);
+  sums.atomic_energies.assign(domain.n_own, 0.0);
+  sums.forces.assign(3 * static_cast<std::size_t>(domain.n_rows), 0.0);
+  sums.want_atomic_virials = vflag_atom;
+  sums.atomic_virials.assign(vflag_atom ? 9 * static_cast<std::size_t>(domain.n_rows) : 0, 0.0);
   RankExchange exchange(*this);
-  mlffd::Sums sums;
-  sums.forces = atom->f;
-  sums.atom_virial = vflag_atom ? vatom : nullptr;
-  sums.scale = std::string(update->unit_style) == "real" ? KCAL_PER_MOL : 1.0;
   try {
     backend->compute(domain, exchange, sums);
   } catch (const std::exception &failure) {
     error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
-  tally(sums);
+  tally();
 }
 
-// Rows: owned atoms first, then ghosts of other ranks; a ghost that is an image of an owned atom gets its owner's row
-void PairDistilled::assign_rows()
+// Owned atoms, then ghosts, then those ghosts that are periodic images of owned atoms. Types that are NULL have no site.
+void PairDistilled::assign_sites()
 {
-  const int n_all = atom->nlocal + atom->nghost;
-  row_of.assign(n_all, -1);
-  numbers.clear();
+  const int n_local = atom->nlocal, n_all = n_local + atom->nghost;
+  site_of.assign(n_all, -1);
   atom_of.clear();
-  std::unordered_map<tagint, int> owned;
-  owned.reserve(atom->nlocal);
-  for (int i = 0; i < n_all; i++) {
-    const int number = number_of_type[atom->type[i]];
-    if (number == 0) continue;
-    if (i >= atom->nlocal) {
-      const auto owner = owned.find(atom->tag[i]);
-      if (owner != owned.end()) {
-        row_of[i] = owner->second;
-        continue;
-      }
-    }
-    row_of[i] = static_cast<int>(numbers.size());
-    if (i < atom->nlocal) owned.emplace(atom->tag[i], row_of[i]);
-    numbers.push_back(number);
+  domain.numbers.clear();
+  domain.image_of.clear();
+  const auto add_row = [this](int i) {
+    site_of[i] = static_cast<int>(atom_of.size());
     atom_of.push_back(i);
+    domain.numbers.push_back(number_of_type[atom->type[i]]);
+  };
+  std::unordered_map<tagint, int> owned;
+  owned.reserve(n_local);
+  for (int i = 0; i < n_local; i++) {
+    if (number_of_type[atom->type[i]] == 0) continue;
+    add_row(i);
+    owned.emplace(atom->tag[i], site_of[i]);
   }
-  n_own = static_cast<int>(owned.size());
+  domain.n_own = static_cast<int>(atom_of.size());
+  std::vector<int> images;
+  for (int i = n_local; i < n_all; i++) {
+    if (number_of_type[atom->type[i]] == 0) continue;
+    if (owned.count(atom->tag[i]))
+      images.push_back(i);
+    else
+      add_row(i);
+  }
+  domain.n_rows = static_cast<int>(atom_of.size());
+  for (const int i : images) {
+    site_of[i] = static_cast<int>(atom_of.size());
+    atom_of.push_back(i);
+    domain.image_of.push_back(owned.at(atom->tag[i]));
+  }
+  domain.positions.resize(3 * atom_of.size());
 }
 
 void PairDistilled::list_neighbors()
 {
-  neighbors.first.assign(1, 0);
-  neighbors.atoms.clear();
-  std::vector<int> position_in_list(atom->nlocal, -1);  // under hybrid the list skips atoms
-  for (int ii = 0; ii < list->inum; ii++) position_in_list[list->ilist[ii]] = ii;
-  for (int row = 0; row < n_own; row++) {
+  std::vector<char> is_listed(atom->nlocal, 0);  // under hybrid the list skips atoms
+  for (int ii = 0; ii < list->inum; ii++) is_listed[list->ilist[ii]] = 1;
+  domain.first.assign(1, 0);
+  domain.neighbors.clear();
+  for (int row = 0; row < domain.n_own; row++) {
     const int i = atom_of[row];
-    if (position_in_list[i] >= 0) {
-      const int *neighbor_atoms = list->firstneigh[i];
-      for (int k = 0; k < list->numneigh[i]; k++) {
-        const int j = neighbor_atoms[k] & NEIGHMASK;
-        if (row_of[j] >= 0) neighbors.atoms.push_back(j);
-      }
+    const int count = is_listed[i] ? list->numneigh[i] : 0;
+    for (int k = 0; k < count; k++) {
+      const int site = site_of[list->firstneigh[i][k] & NEIGHMASK];
+      if (site >= 0) domain.neighbors.push_back(site);
     }
-    neighbors.first.push_back(static_cast<int>(neighbors.atoms.size()));
+    domain.first.push_back(static_cast<int>(domain.neighbors.size()));
   }
 }
 
-// Before any rank enters an exchange, so that an error on one of them cannot leave the others waiting
+void PairDistilled::move_sites()
+{
+  for (std::size_t site = 0; site < atom_of.size(); site++)
+    std::copy_n(atom->x[atom_of[site]], 3, domain.positions.data() + 3 * site);
+}
+
+// In LAMMPS' own words and IDs, before any rank enters an exchange
 void PairDistilled::check_structure()
 {
-  const double *const *x = atom->x;
-  for (int row = 0; row < n_own; row++) {
-    const int i = atom_of[row];
-    if (!std::isfinite(x[i][0] + x[i][1] + x[i][2]))
-      error->one(FLERR, "Pair style distilled: the position of atom {} is not finite at step {}", atom->tag[i],
-                 update->ntimestep);
-    for (int k = neighbors.first[row]; k < neighbors.first[row + 1]; k++) {
-      const int j = neighbors.atoms[k];
-      const double dx = x[j][0] - x[i][0], dy = x[j][1] - x[i][1], dz = x[j][2] - x[i][2];
-      const double r2 = dx * dx + dy * dy + dz * dz;
+  for (int row = 0; row < domain.n_own; row++) {
+    const double *x = domain.positions.data() + 3 * static_cast<std::size_t>(row);
+    const tagint id = atom->tag[atom_of[row]];
+    if (!std::isfinite(x[0] + x[1] + x[2]))
+      error->one(FLERR, "Pair style distilled: the position of atom {} is not finite at step {}", id, update->ntimestep);
+    for (int k = domain.first[row]; k < domain.first[row + 1]; k++) {
+      const int site = domain.neighbors[k];
+      const double *y = domain.positions.data() + 3 * static_cast<std::size_t>(site);
+      const double r2 = (y[0] - x[0]) * (y[0] - x[0]) + (y[1] - x[1]) * (y[1] - x[1]) + (y[2] - x[2]) * (y[2] - x[2]);
       if (r2 < MIN_DISTANCE * MIN_DISTANCE)
         error->one(FLERR,
                    "Pair style distilled: atoms {} and {} are {:.2f} A apart at step {}, less than {} A: the structure is "
-                   "not physical", atom->tag[i], atom->tag[j], std::sqrt(r2), update->ntimestep, MIN_DISTANCE);
+                   "not physical", id, atom->tag[atom_of[site]], std::sqrt(r2), update->ntimestep, MIN_DISTANCE);
     }
   }
 }
 
-void PairDistilled::tally(const mlffd::Sums &sums)
+void PairDistilled::tally()
 {
-  if (eflag_global) eng_vdwl += sums.scale * sums.energy;
-  if (eflag_atom)
-    for (int row = 0; row < n_own; row++) eatom[atom_of[row]] += sums.scale * sums.atomic_energies[row];
+  // LAMMPS' order xx yy zz xy xz yz from a matrix that is symmetric but for rounding
+  static constexpr int A[6] = {0, 1, 2, 0, 0, 1}, B[6] = {0, 1, 2, 1, 2, 2};
+  const double scale = std::strcmp(update->unit_style, "real") == 0 ? KCAL_PER_MOL : 1.0;
+  const auto voigt = [&](const double *v, int k) { return 0.5 * scale * (v[3 * A[k] + B[k]] + v[3 * B[k] + A[k]]); };
+  if (eflag_global) eng_vdwl += scale * sums.energy;
   if (vflag_global)
-    for (int k = 0; k < 6; k++) virial[k] += sums.scale * sums.virial[k];
+    for (int k = 0; k < 6; k++) virial[k] += voigt(sums.virial, k);
+  for (int row = 0; row < domain.n_rows; row++) {
+    const int i = atom_of[row];
+    for (int d = 0; d < 3; d++) atom->f[i][d] += scale * sums.forces[3 * static_cast<std::size_t>(row) + d];
+    if (eflag_atom && row < domain.n_own) eatom[i] += scale * sums.atomic_energies[row];
+    if (vflag_atom)
+      for (int k = 0; k < 6; k++) vatom[i][k] += voigt(sums.atomic_virials.data() + 9 * static_cast<std::size_t>(row), k);
+  }
 }
 
 // ---- rows between ranks ----------------------------------------------------------------------------------------------
 // A swap of LAMMPS may pass on ghosts that came with an earlier swap, so every atom of LAMMPS packs the row that it points to.
 // Only ghosts with rows of their own unpack.
 
+bool PairDistilled::RankExchange::single_rank() const { return pair.comm->nprocs == 1; }
+
 void PairDistilled::RankExchange::forward(void *rows, std::size_t row_bytes)
 {
-  if (pair.comm->nprocs == 1) return;
+  if (single_rank()) return;
   pair.rows_bytes = static_cast<char *>(rows);
   pair.row_size = row_bytes;
   pair.comm->forward_comm(&pair, static_cast<int>((row_bytes + sizeof(double) - 1) / sizeof(double)));
@@ -281,7 +301,7 @@ void PairDistilled::RankExchange::forward(void *rows, std::size_t row_bytes)
 
 void PairDistilled::RankExchange::reverse(double *rows, int width)
 {
-  if (pair.comm->nprocs == 1) return;
+  if (single_rank()) return;
   pair.rows_double = rows;
   pair.row_width = width;
   pair.comm->reverse_comm(&pair, width);
@@ -290,31 +310,29 @@ void PairDistilled::RankExchange::reverse(double *rows, int width)
 int PairDistilled::pack_forward_comm(int n, int *atoms, double *buffer, int, int *)
 {
   const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  for (int k = 0; k < n; k++) {
-    const int row = row_of[atoms[k]];
-    if (row >= 0) std::memcpy(buffer + static_cast<std::size_t>(k) * width, rows_bytes + row * row_size, row_size);
-  }
+  for (int k = 0; k < n; k++)
+    if (const int site = site_of[atoms[k]]; site >= 0)
+      std::memcpy(buffer + static_cast<std::size_t>(k) * width, rows_bytes + domain.row_of_site(site) * row_size, row_size);
   return n * width;
 }
 
 void PairDistilled::unpack_forward_comm(int n, int first, double *buffer)
 {
   const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  for (int k = 0; k < n; k++) {
-    const int row = row_of[first + k];
-    if (row >= n_own) std::memcpy(rows_bytes + row * row_size, buffer + static_cast<std::size_t>(k) * width, row_size);
-  }
+  for (int k = 0; k < n; k++)
+    if (const int site = site_of[first + k]; is_ghost(site))
+      std::memcpy(rows_bytes + site * row_size, buffer + static_cast<std::size_t>(k) * width, row_size);
 }
 
 int PairDistilled::pack_reverse_comm(int n, int first, double *buffer)
 {
   for (int k = 0; k < n; k++) {
-    const int row = row_of[first + k];
+    const int site = site_of[first + k];
     double *target = buffer + static_cast<std::size_t>(k) * row_width;
-    if (row >= n_own)
-      std::memcpy(target, rows_double + static_cast<std::size_t>(row) * row_width, row_width * sizeof(double));
+    if (is_ghost(site))
+      std::copy_n(rows_double + static_cast<std::size_t>(site) * row_width, row_width, target);
     else
-      std::fill(target, target + row_width, 0.0);  // an image of an owned atom: its share is in the owner's row already
+      std::fill_n(target, row_width, 0.0);  // an image: its share is in its owner's row already
   }
   return n * row_width;
 }
@@ -322,9 +340,9 @@ int PairDistilled::pack_reverse_comm(int n, int first, double *buffer)
 void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer)
 {
   for (int k = 0; k < n; k++) {
-    const int row = row_of[atoms[k]];
-    if (row < 0) continue;
-    double *target = rows_double + static_cast<std::size_t>(row) * row_width;
+    const int site = site_of[atoms[k]];
+    if (site < 0) continue;
+    double *target = rows_double + static_cast<std::size_t>(domain.row_of_site(site)) * row_width;
     const double *source = buffer + static_cast<std::size_t>(k) * row_width;
     for (int c = 0; c < row_width; c++) target[c] += source[c];
   }
@@ -332,7 +350,7 @@ void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer)
 
 double PairDistilled::memory_usage()
 {
-  const std::size_t ints = numbers.capacity() + atom_of.capacity() + row_of.capacity() + neighbors.first.capacity() +
-      neighbors.atoms.capacity();
-  return Pair::memory_usage() + static_cast<double>(ints * sizeof(int));
+  const std::size_t ints = atom_of.capacity() + site_of.capacity() + domain.first.capacity() + domain.neighbors.capacity();
+  const std::size_t doubles = domain.positions.capacity() + sums.forces.capacity() + sums.atomic_virials.capacity();
+  return Pair::memory_usage() + static_cast<double>(ints * sizeof(int) + doubles * sizeof(double));
 }

@@ -31,6 +31,7 @@ class PairDistilled : public Pair {
   class RankExchange : public mlffd::Exchange {
    public:
     explicit RankExchange(PairDistilled &style) : pair(style) {}
+    bool single_rank() const override;
     void forward(void *rows, std::size_t row_bytes) override;
     void reverse(double *rows, int width) override;
 
@@ -40,20 +41,22 @@ class PairDistilled : public Pair {
 
   void load(const std::string &file);
   void map_types(int, char **);
-  void assign_rows();
+  void assign_sites();
   void list_neighbors();
+  void move_sites();
   void check_structure();
-  void tally(const mlffd::Sums &);
+  void tally();
+  bool is_ghost(int site) const { return site >= domain.n_own && site < domain.n_rows; }
 
   mlffd::Options options;
-  std::string backend_name = "torch";
+  std::string backend_name = "native";
   std::unique_ptr<mlffd::Backend> backend;
   std::vector<int> number_of_type;  // atomic number of each type, 0 for NULL; entry 0 unused
 
-  // made anew with every neighbour list
-  std::vector<int> numbers, atom_of, row_of;
-  int n_own = 0;
-  mlffd::NeighborRows neighbors;
+  mlffd::Domain domain;       // made anew with every neighbour list, but for the positions
+  std::vector<int> atom_of;   // (sites) LAMMPS' atom
+  std::vector<int> site_of;   // (LAMMPS' atoms, ghosts included) site, or -1 for types that are NULL
+  mlffd::Sums sums;
 
   // rows on their way between ranks
   char *rows_bytes = nullptr;

@@ -1,0 +1,81 @@
+// The native engine of mlff-distiller, through its C interface. The default: no torch is needed to build or to run it.
+#include "backend.h"
+
+#include "mlffd.h"
+
+#include <stdexcept>
+
+namespace mlffd {
+namespace {
+
+void check(int status)
+{
+  if (status != MLFFD_OK) throw std::runtime_error(mlffd_last_error());
+}
+
+int exchange_rows(void *context, float *rows, int width)
+{
+  static_cast<Exchange *>(context)->forward(rows, width * sizeof(float));
+  return 0;
+}
+
+class NativeBackend : public Backend {
+ public:
+  NativeBackend(const std::string &path, const Options &options)
+  {
+    if (mlffd_interface_version() != MLFFD_INTERFACE_VERSION)
+      throw std::runtime_error("the native engine is of another version; build again with 'mlffd lammps build --force'");
+    if (options.double_precision || options.device != "cpu")
+      throw std::runtime_error("the native engine computes in single precision on the CPU; for 'precision double' or "
+                               "another device add 'backend torch'");
+    check(mlffd_load(path.c_str(), &model));
+    check(mlffd_system_new(model, options.n_threads, &system));
+    for (int k = 0; k < mlffd_n_elements(model); k++) known.push_back(mlffd_element(model, k));
+  }
+
+  ~NativeBackend() override
+  {
+    mlffd_system_free(system);
+    mlffd_free(model);
+  }
+
+  double cutoff() const override { return mlffd_cutoff(model); }
+  const std::vector<int> &elements() const override { return known; }
+  int row_width() const override { return (mlffd_exchange_width(model) + 1) / 2; }  // two floats in a double
+
+  void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
+  {
+    counts.resize(domain.n_own);
+    lists.resize(domain.n_own);
+    for (int row = 0; row < domain.n_own; row++) {
+      counts[row] = domain.first[row + 1] - domain.first[row];
+      lists[row] = domain.neighbors.data() + domain.first[row];
+    }
+    const mlffd_neighbor_list list = {counts.data(), lists.data(), -1,
+                                      static_cast<int64_t>(domain.image_of.size()), domain.image_of.data()};
+    mlffd_results results = {};
+    results.energy = &sums.energy;
+    results.forces = sums.forces.data();  // of the owned rows; complete, so ghosts get none
+    results.virial = sums.virial;
+    results.atomic_energies = sums.atomic_energies.data();
+    results.atomic_virials = sums.want_atomic_virials ? sums.atomic_virials.data() : nullptr;
+    check(mlffd_compute_domain(system, domain.n_own, domain.n_rows, domain.numbers.data(), domain.positions.data(), &list,
+                               exchange.single_rank() ? nullptr : exchange_rows, &exchange, &results));
+  }
+
+ private:
+  mlffd_model *model = nullptr;
+  mlffd_system *system = nullptr;
+  std::vector<int> known;
+  std::vector<int> counts;
+  std::vector<const int *> lists;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> load_native_backend(const std::string &path, const Options &options)
+{
+  return std::make_unique<NativeBackend>(path, options);
+}
+
+}  // namespace mlffd
