@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 
 from mlff_distiller.graph import Graph, checked_graph
-from mlff_distiller.model.potential import Prediction
+from mlff_distiller.model.potential import Evaluation
 from mlff_distiller.units import full_to_voigt
 
 PROPERTIES = ("energy", "free_energy", "forces", "stress", "energies")
@@ -39,20 +39,14 @@ def structures_graph(structures: Sequence[Atoms], cutoff: float) -> Graph:
     )
 
 
-def ase_results(prediction: Prediction, pbc: np.ndarray) -> dict[str, Any]:
-    """The results of one structure in ASE's names, units and orders.
-
-    Args:
-        prediction: Of a batch of one structure.
-        pbc: (3,) bool; only a structure that is periodic in three directions has a stress.
-    """
-    energy = prediction.energy.item()
+def ase_results(evaluation: Evaluation, atoms: Atoms) -> dict[str, Any]:
+    """The results of a structure in ASE's names, units and orders; stress only where it is periodic in three directions."""
     results: dict[str, Any] = {
-        "energy": energy,
-        "free_energy": energy,
-        "forces": prediction.forces.cpu().numpy(),
-        "energies": prediction.atomic_energies.cpu().numpy(),
+        "energy": evaluation.energy,
+        "free_energy": evaluation.energy,
+        "forces": evaluation.forces,
+        "energies": evaluation.atomic_energies,
     }
-    if pbc.all():
-        results["stress"] = full_to_voigt(prediction.stress[0].cpu().numpy())
+    if atoms.pbc.all():
+        results["stress"] = full_to_voigt(-evaluation.virial / atoms.get_volume())
     return results

@@ -10,7 +10,7 @@ from ase import Atoms
 from mlff_distiller.ase_bridge import ase_results, structures_graph
 from mlff_distiller.errors import StructureError
 from mlff_distiller.graph import Graph, concatenate_graphs
-from mlff_distiller.model.potential import Potential, Prediction
+from mlff_distiller.model.potential import Evaluation, Potential
 
 MAX_EDGES = 100_000  # edges evaluated at once: under 2 GB for the largest preset
 
@@ -56,16 +56,15 @@ def _evaluate(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> It
         raise
     start = 0
     for k, (_, atoms, _) in enumerate(batch):
-        end = start + len(atoms)
-        single = Prediction(
-            together.energy[k : k + 1],
-            together.forces[start:end],
-            together.virial[k : k + 1],
-            together.stress[k : k + 1],
-            together.atomic_energies[start:end],
+        own = slice(start, start + len(atoms))
+        evaluation = Evaluation(
+            together.energy[k].item(),
+            together.forces[own].cpu().numpy(),
+            together.virial[k].cpu().numpy(),
+            together.atomic_energies[own].cpu().numpy(),
         )
-        yield ase_results(single, atoms.pbc)
-        start = end
+        yield ase_results(evaluation, atoms)
+        start += len(atoms)
 
 
 def _blame(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> None:

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlff_distiller.ase_bridge import PROPERTIES, ase_results, structure_tensors
+from mlff_distiller.ase_bridge import PROPERTIES, ase_results
+from mlff_distiller.dynamics import SKIN, VerletPotential, load_for_dynamics
 from mlff_distiller.export.torchscript import TorchScriptPotential
-from mlff_distiller.registry import load
-from mlff_distiller.verlet import VerletList
+from mlff_distiller.native import NativePotential
 from mlff_distiller_ase.batches import MAX_EDGES, evaluate_batches
-
-SKIN = 0.5  # Å: the list lasts for some ten steps of 0.5 fs at 300 K
 
 
 class DistilledCalculator(Calculator):
@@ -30,33 +28,37 @@ class DistilledCalculator(Calculator):
         dtype: Of the network, ``float32`` or ``float64``; sums are float64 in both.
         skin: Å. The neighbour list is made for cutoff + skin and used until an atom has moved half of the skin, or cell, pbc,
             elements or the number of atoms have changed. It changes the speed, and no result.
+        backend: ``native`` (C++, CPU and float32), ``torch`` (TorchScript), or ``auto``: native where it can.
+        threads: Of the native engine.
         **kwargs: For `ase.calculators.calculator.Calculator`: label, atoms, directory.
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged or of an unknown format.
-        ConfigError: Unknown dtype, a device that is not there, or a negative skin.
+        ConfigError: Unknown dtype or backend, a device that is not there, or a negative skin.
     """
 
     implemented_properties: ClassVar[list[str]] = list(PROPERTIES)
 
     def __init__(
         self,
-        model: str | Path | TorchScriptPotential = "tiny",
+        model: str | Path | TorchScriptPotential | NativePotential = "tiny",
         *,
         device: str = "cpu",
         dtype: str = "float32",
         skin: float = SKIN,
+        backend: str = "auto",
+        threads: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.potential = model if isinstance(model, TorchScriptPotential) else load(model, device, dtype)
-        self.neighbors = VerletList(self.potential.cutoff, skin)
-        self.parameters.update(
-            model=self.potential.metadata.name if isinstance(model, TorchScriptPotential) else str(model),
-            device=str(self.potential.device),
-            dtype=self.potential.dtype,
-            skin=skin,
-        )
+        if isinstance(model, TorchScriptPotential):
+            self.potential = VerletPotential(model, skin)
+        elif isinstance(model, NativePotential):
+            self.potential = model
+        else:
+            self.potential = load_for_dynamics(model, device, dtype, skin, backend, threads)
+        name = str(model) if isinstance(model, str | Path) else self.potential.metadata.name
+        self.parameters.update(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
 
     def calculate(
         self,
@@ -72,8 +74,10 @@ class DistilledCalculator(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         assert self.atoms is not None  # set by the base class
-        graph = self.neighbors.graph(*structure_tensors(self.atoms))
-        self.results = ase_results(self.potential.compute(*graph), self.atoms.pbc)
+        evaluation = self.potential.evaluate(
+            self.atoms.numbers, self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
+        )
+        self.results = ase_results(evaluation, self.atoms)
 
     def evaluate(self, structures: Iterable[Atoms], max_edges: int = MAX_EDGES) -> list[dict[str, Any]]:
         """Results of many structures, in batches; neither the structures nor this calculator's own results change.
@@ -85,4 +89,6 @@ class DistilledCalculator(Calculator):
         Raises:
             StructureError: Names the structure by its index.
         """
-        return list(evaluate_batches(self.potential, structures, max_edges))
+        is_native = isinstance(self.potential, NativePotential)
+        backend = self.potential if is_native else self.potential.potential
+        return list(evaluate_batches(backend, structures, max_edges))

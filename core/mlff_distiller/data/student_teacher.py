@@ -10,6 +10,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from mlff_distiller.ase_bridge import PROPERTIES, ase_results, structure_tensors
 from mlff_distiller.data.teachers.base import Teacher
+from mlff_distiller.dynamics import single_evaluation
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.registry import load
 
@@ -42,7 +43,7 @@ class StudentCalculator(Calculator):
         assert self.atoms is not None  # set by the base class
         numbers, positions, cell, pbc = structure_tensors(self.atoms)
         prediction = self.potential.predict(numbers, positions, cell=cell, pbc=pbc)
-        self.results = ase_results(prediction, self.atoms.pbc)
+        self.results = ase_results(single_evaluation(prediction), self.atoms)
 
 
 def student_teacher(source: str, device: str = "cpu", dtype: str = "float32") -> Teacher:

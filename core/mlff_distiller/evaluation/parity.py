@@ -19,12 +19,14 @@ from ase.neighborlist import neighbor_list as ase_neighbor_list
 from scipy.spatial.transform import Rotation
 
 from mlff_distiller.ase_bridge import ase_results, structure_tensors, structures_graph
+from mlff_distiller.dynamics import single_evaluation
 from mlff_distiller.engines import SinglePoint, list_engines
 from mlff_distiller.errors import MissingDependencyError
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.verify import ENERGY_TOLERANCE, FORCE_TOLERANCE, check_structures
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.potential import Potential
+from mlff_distiller.native import NativePotential
 from mlff_distiller.neighbors import torch_neighbors, vesin_neighbors
 from mlff_distiller.registry import artifact_path, load, load_student
 
@@ -139,6 +141,7 @@ def _runs(path: Path, structures: Mapping[str, Atoms]) -> dict[str, Callable[[],
         "eager float32": lambda: _by_potential(load_student(path), structures),
         "TorchScript": lambda: _by_potential(load(path), structures),
         "TorchScript float64": lambda: _by_potential(load(path, dtype="float64"), structures),
+        "native": lambda: _by_potential(NativePotential(path), structures),
         "ONNX Runtime": lambda: _by_onnx(path, structures),
     }
     for name, engine in list_engines().items():
@@ -149,7 +152,8 @@ def _runs(path: Path, structures: Mapping[str, Atoms]) -> dict[str, Callable[[],
 def _by_potential(potential: Potential, structures: Mapping[str, Atoms]) -> dict[str, SinglePoint]:
     points = {}
     for name, atoms in structures.items():
-        results = ase_results(potential.compute(*structures_graph([atoms], potential.cutoff)), atoms.pbc)
+        prediction = potential.compute(*structures_graph([atoms], potential.cutoff))
+        results = ase_results(single_evaluation(prediction), atoms)
         points[name] = SinglePoint(results["energy"], results["forces"], results.get("stress"))
     return points
 

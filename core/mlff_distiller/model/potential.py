@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mlff_distiller.checks import check_distances, check_species
@@ -30,6 +32,15 @@ class Prediction(NamedTuple):
     virial: Tensor  # (B, 3, 3) eV, -dE/dε
     stress: Tensor  # (B, 3, 3) eV/Å³, dE/dε / V; zero where there is no cell
     atomic_energies: Tensor  # (N,) eV, E0 included
+
+
+class Evaluation(NamedTuple):
+    """What a student says of one structure. All float64."""
+
+    energy: float  # eV
+    forces: NDArray[np.float64]  # (N, 3) eV/Å
+    virial: NDArray[np.float64]  # (3, 3) eV, -dE/dε
+    atomic_energies: NDArray[np.float64]  # (N,) eV, E0 included
 
 
 class Potential(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +14,11 @@ from torch import Tensor
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.graph import sum_atoms
-from mlff_distiller.model.potential import Prediction
+from mlff_distiller.model.potential import Evaluation, Prediction
 from mlff_distiller.native.library import Handle, Results, check, load_library
 from mlff_distiller.units import virial_to_stress
 
 SKIN = 0.5  # Å; a larger one is searched for less often, but visits more pairs in vain in every step
-
-
-class Evaluation(NamedTuple):
-    """What the engine says of one structure. All float64."""
-
-    energy: float  # eV
-    forces: NDArray[np.float64]  # (N, 3) eV/Å
-    virial: NDArray[np.float64]  # (3, 3) eV, -dE/dε
-    atomic_energies: NDArray[np.float64]  # (N,) eV
 
 
 class NativePotential:
@@ -50,6 +41,7 @@ class NativePotential:
     def __init__(self, path: Path, threads: int = 1, skin: float = SKIN) -> None:
         if not skin >= 0.0:
             raise ConfigError(f"expected a skin of at least 0 Å, got {skin}")
+        self._arguments = (path, threads, skin)
         self._library = library = load_library()
         self.metadata: Metadata = read_metadata(path)
         self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
@@ -58,6 +50,10 @@ class NativePotential:
         )
         self._skin = skin
         self._arrays = _Arrays(0)
+
+    def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
+        """Copied and pickled as the file that it came from: every object has memory of its own."""
+        return NativePotential, self._arguments
 
     @property
     def cutoff(self) -> float:
