@@ -6,8 +6,14 @@ WORKERS ?= 2
 BIN     := $(VENV)/bin
 DONE    := $(VENV)/.installed
 
+# openmm-torch is compiled against one version of torch, in its CUDA build: an environment of its own, of 7 GB
+OPENMM_VENV  ?= .venv-openmm
+OPENMM_TORCH ?= torch==2.9.1 openmmtorch==1.5
+OPENMM_BIN   := $(OPENMM_VENV)/bin
+OPENMM_DONE  := $(OPENMM_VENV)/.installed
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lint format clean
+.PHONY: help install demo test test-openmm test-quick lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,11 +26,20 @@ $(DONE): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
+$(OPENMM_DONE): pyproject.toml
+	$(PYTHON) -m venv $(OPENMM_VENV)
+	$(OPENMM_BIN)/python -m pip install --quiet $(OPENMM_TORCH)
+	$(OPENMM_BIN)/python -m pip install --quiet --editable ".[openmm,analysis]" hypothesis pytest pytest-xdist
+	touch $@
+
 demo: $(DONE)  ## label real molecules, distil a student, export and check it, run it: about ten minutes
 	$(BIN)/python examples/01_demo.py --output runs/demo
 
-test: $(DONE)  ## run all tests
+test: $(DONE) test-openmm  ## run all tests, in both environments
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-openmm: $(OPENMM_DONE)  ## run the tests of OpenMM with openmm-torch, in an environment of their own
+	$(OPENMM_BIN)/python -m pytest -n $(WORKERS) tests/openmm tests/test_neighbors.py
 
 test-quick: $(DONE)  ## run the tests that take seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
@@ -38,5 +53,5 @@ format: $(DONE)  ## put the code into the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove the environment and caches, but no runs
-	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+clean:  ## remove the environments and caches, but no runs
+	rm -rf $(VENV) $(OPENMM_VENV) .pytest_cache .ruff_cache build dist

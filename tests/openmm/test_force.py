@@ -177,6 +177,18 @@ def test_saved_module_with_two_lines_of_openmm_torch(
         assert forces == pytest.approx(expected_forces, abs=1e-9)
 
 
+def test_openmm_may_be_imported_first(torchforce_only: None) -> None:
+    """Then OpenMM has tried to load the plugin's kernels without libtorch, and failed."""
+    code = """
+import openmm
+from mlff_distiller_openmm import openmm_results
+from ase import Atoms
+print(openmm_results(Atoms("O"), "ultra-tiny", "torchforce")[0])
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(result.stdout) < -10.0
+
+
 @pytest.mark.xfail(reason="openmm-torch 1.5 crashes when it reads a TorchForce from XML", strict=True)
 def test_torchforce_survives_xml(torchforce_only: None) -> None:
     """In a process of its own. If this passes, docs/openmm.md and the OpenMM-ML factory can say so."""
