@@ -22,7 +22,8 @@ from tests.native.conftest import SHIPPED, box_of_atoms, export, relative_error
 from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyError, StructureError
 from mlff_distiller.export.torchscript import student_from_artifact
-from mlff_distiller.native import Evaluation, NativePotential
+from mlff_distiller.model.potential import Evaluation
+from mlff_distiller.native import NativePotential
 from mlff_distiller.native.library import check, load_library
 
 

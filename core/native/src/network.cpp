@@ -10,6 +10,8 @@ namespace {
 constexpr int NODE_BLOCK = 48;  // rows; a multiple of every tile height, small enough for the second-level cache
 constexpr int PAIR_BLOCK = 64;  // centres whose pairs stay in the cache while all chunks are done
 
+void nothing(std::size_t) {}
+
 int round_up(int n, int step) { return (n + step - 1) / step * step; }
 
 }  // namespace
@@ -105,10 +107,11 @@ void Network::reverse_block(int block, int layer, int thread) {
 }
 
 // Each thread takes its share of the chunks through all pairs: chunks share no memory that is written.
-template <typename Act>
-void Network::for_pairs(ThreadPool& pool, const Act& act) {
+template <typename Begin, typename Act>
+void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
   const int n_shares = std::min(pool.size(), model_.n_chunks);
   pool.run(n_shares, [&](int share, int) {
+    for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares) begin(static_cast<std::size_t>(chunk));
     for (int first = 0; first < n_own_; first += PAIR_BLOCK) {
       const PairRange range{first, std::min(n_own_, first + PAIR_BLOCK), graph_->centers(), graph_->pairs()};
       for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares) act(range, static_cast<std::size_t>(chunk));
@@ -118,14 +121,14 @@ void Network::for_pairs(ThreadPool& pool, const Act& act) {
 
 void Network::initial_forward(ThreadPool& pool) {
   const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
-  for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
+  const auto embed = [&](std::size_t chunk) {
     const float* const embedding = model_.embedding.data() + chunk * n_species * W;
     float* s = S_.data() + chunk * s_stride_;
     std::memset(s, 0, s_stride_ * sizeof(float));
     for (int i = 0; i < n_own_; ++i, s += S_PARTS * W)
       std::memcpy(s, embedding + static_cast<std::size_t>(species_[i]) * W, W * sizeof(float));
-  }
-  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+  };
+  for_pairs(pool, embed, [&](const PairRange& range, std::size_t chunk) {
     model_.kernels.initial_forward(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
                                    model_.initial_phi.data() + chunk * n_species * 2 * W, species_, S_.data() + chunk * s_stride_);
   });
@@ -134,7 +137,7 @@ void Network::initial_forward(ThreadPool& pool) {
 void Network::initial_reverse(ThreadPool& pool) {
   const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
   const bool accumulate = !layers_.empty();
-  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+  for_pairs(pool, nothing, [&](const PairRange& range, std::size_t chunk) {
     model_.kernels.initial_reverse(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
                                    model_.initial_phi.data() + chunk * n_species * 2 * W, species_, G_.data() + chunk * s_stride_,
                                    pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
@@ -144,7 +147,7 @@ void Network::initial_reverse(ThreadPool& pool) {
 void Network::message_forward(ThreadPool& pool, int layer) {
   const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
   const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
-  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+  for_pairs(pool, nothing, [&](const PairRange& range, std::size_t chunk) {
     model_.kernels.message_forward(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
                                    S_.data() + chunk * s_stride_);
   });
@@ -154,20 +157,12 @@ void Network::message_reverse(ThreadPool& pool, int layer) {
   const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
   const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
   const bool accumulate = layer + 1 < static_cast<int>(layers_.size());
-  std::memset(gM_.data(), 0, static_cast<std::size_t>(model_.n_chunks) * m_stride_ * sizeof(float));
-  for_pairs(pool, [&](const PairRange& range, std::size_t chunk) {
+  const auto clear = [&](std::size_t chunk) { std::memset(gM_.data() + chunk * m_stride_, 0, m_stride_ * sizeof(float)); };
+  for_pairs(pool, clear, [&](const PairRange& range, std::size_t chunk) {
     model_.kernels.message_reverse(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
                                    G_.data() + chunk * s_stride_, gM_.data() + chunk * m_stride_,
                                    pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
   });
-}
-
-void Network::pair_gradient(std::size_t pair, double gradient[4]) const {
-  for (int d = 0; d < 4; ++d) gradient[d] = 0.0;
-  for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
-    const float* const part = pair_gradients_.data() + (chunk * graph_->n_pairs() + pair) * 4;
-    for (int d = 0; d < 4; ++d) gradient[d] += static_cast<double>(part[d]);
-  }
 }
 
 // Rows travel without padding, [part][feature], so that processes with different vector widths understand each other.

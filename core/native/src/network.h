@@ -35,7 +35,13 @@ class Network {
   float energy(int atom) const { return energies_[static_cast<std::size_t>(atom)]; }
 
   // Sum over the chunks of dE/dr at fixed u and dE/du at fixed r, in a fixed order.
-  void pair_gradient(std::size_t pair, double gradient[4]) const;
+  void pair_gradient(std::size_t pair, double gradient[4]) const {
+    for (int d = 0; d < 4; ++d) gradient[d] = 0.0;
+    for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
+      const float* const part = pair_gradients_.data() + (chunk * graph_->n_pairs() + pair) * 4;
+      for (int d = 0; d < 4; ++d) gradient[d] += static_cast<double>(part[d]);
+    }
+  }
 
  private:
   struct Layer {
@@ -48,8 +54,8 @@ class Network {
   void forward_block(int block, int layer, int thread);
   void final_block(int block, int layer, int thread);
   void reverse_block(int block, int layer, int thread);
-  template <typename Act>
-  void for_pairs(ThreadPool& pool, const Act& act);
+  template <typename Begin, typename Act>
+  void for_pairs(ThreadPool& pool, const Begin& begin, const Act& act);
   void initial_forward(ThreadPool& pool);
   void initial_reverse(ThreadPool& pool);
   void message_forward(ThreadPool& pool, int layer);

@@ -1,9 +1,18 @@
 #include "sums.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace mlffd {
+namespace {
+
+// virial -= weight · r ⊗ dE/dr
+void add_virial(double* virial, const Pair& pair, const std::array<double, 3>& gradient, double weight) {
+  for (std::size_t a = 0; a < 3; ++a)
+    for (std::size_t b = 0; b < 3; ++b)
+      virial[3 * a + b] -= weight * static_cast<double>(pair.r) * static_cast<double>(pair.u[a]) * gradient[b];
+}
+
+}  // namespace
 
 void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
                  const std::int32_t* species, const std::int32_t* order, const mlffd_results& results) {
@@ -21,7 +30,8 @@ void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, c
     sum_forces(graph, n_own);
     for (int i = 0; i < n_own; ++i) std::copy_n(forces_[i].data(), 3, results.forces + 3 * index(i));
   }
-  if (results.virial || results.atomic_virials) write_virials(graph, n_own, order, results);
+  if (results.virial) sum_virial(pool, graph, results.virial);
+  if (results.atomic_virials) sum_atomic_virials(graph, n_own, order, results.atomic_virials);
 }
 
 void Sums::sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species) {
@@ -68,31 +78,33 @@ void Sums::sum_forces(const PairGraph& graph, int n_own) {
   }
 }
 
-void Sums::write_virials(const PairGraph& graph, int n_own, const std::int32_t* order, const mlffd_results& results) const {
-  double total[9] = {};
-  if (results.atomic_virials) std::fill_n(results.atomic_virials, 9 * static_cast<std::size_t>(n_own), 0.0);
-  const auto add_half = [](double* virial, const double* pair) {
-    for (int k = 0; k < 9; ++k) virial[k] += 0.5 * pair[k];
-  };
-  const auto of_atom = [&](int atom) { return results.atomic_virials + 9 * static_cast<std::size_t>(order ? order[atom] : atom); };
+void Sums::sum_virial(ThreadPool& pool, const PairGraph& graph, double* virial) {
+  block_virials_.assign(static_cast<std::size_t>(graph.n_blocks()), Matrix{});
+  pool.run(graph.n_blocks(), [&](int block, int) {
+    Matrix sum{};
+    for (int i = block * CENTER_BLOCK; i < graph.block_end(block); ++i) {
+      const Center& center = graph.centers()[i];
+      for (auto p = center.begin; p < center.end; ++p)
+        add_virial(sum.data(), graph.pairs()[p], gradients_[p], p < center.ghosts ? 1.0 : 0.5);
+    }
+    block_virials_[static_cast<std::size_t>(block)] = sum;
+  });
+  std::fill_n(virial, 9, 0.0);
+  for (const Matrix& part : block_virials_)
+    for (std::size_t k = 0; k < 9; ++k) virial[k] += part[k];
+}
+
+void Sums::sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order, double* virials) const {
+  const auto of_atom = [&](int atom) { return virials + 9 * static_cast<std::size_t>(order ? order[atom] : atom); };
+  std::fill_n(virials, 9 * static_cast<std::size_t>(n_own), 0.0);
   for (int i = 0; i < graph.n_centers(); ++i) {
     const Center& center = graph.centers()[i];
     for (auto p = center.begin; p < center.end; ++p) {
       const Pair& pair = graph.pairs()[p];
-      const bool both = p < center.ghosts;
-      double virial[9];  // -r ⊗ dE/dr
-      for (std::size_t a = 0; a < 3; ++a)
-        for (std::size_t b = 0; b < 3; ++b)
-          virial[3 * a + b] = -static_cast<double>(pair.r) * static_cast<double>(pair.u[a]) * gradients_[p][b];
-      add_half(total, virial);
-      if (both) add_half(total, virial);
-      if (results.atomic_virials) {
-        add_half(of_atom(i), virial);
-        if (both) add_half(of_atom(pair.atom), virial);
-      }
+      add_virial(of_atom(i), pair, gradients_[p], 0.5);
+      if (p < center.ghosts) add_virial(of_atom(pair.atom), pair, gradients_[p], 0.5);
     }
   }
-  if (results.virial) std::copy_n(total, 9, results.virial);
 }
 
 }  // namespace mlffd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "buffer.h"
 #include "graph.h"
@@ -20,15 +21,18 @@ class Sums {
 
  private:
   using Vector = std::array<double, 3>;
+  using Matrix = std::array<double, 9>;
 
   void differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network);
   void sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species);
   void sum_forces(const PairGraph& graph, int n_own);
-  void write_virials(const PairGraph& graph, int n_own, const std::int32_t* order, const mlffd_results& results) const;
+  void sum_virial(ThreadPool& pool, const PairGraph& graph, double* virial);
+  void sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order, double* virials) const;
 
   Buffer<Vector> gradients_;  // of each pair: dE/d(x_j - x_i)
   Buffer<Vector> forces_;
   Buffer<double> energies_;
+  std::vector<Matrix> block_virials_;
 };
 
 }  // namespace mlffd
