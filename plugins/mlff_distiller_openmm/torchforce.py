@@ -100,7 +100,6 @@ def torchforce_module(
     check_elements(potential, region)
     student = copy.deepcopy(potential.module)  # OpenMM may move it to another device
     module = OpenMMModule(student, potential.cutoff, region).to(potential.device)
-    student.reference.e0 = potential.module.reference.e0.clone()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=DeprecationWarning)
         return torch.jit.script(module.eval())
