@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from tests.native.conftest import SHIPPED
 
 from mlff_distiller.native import NativePotential
 from mlff_distiller.native.library import HEADER_FOLDER, LIBRARY_PATH
-from tests.native.conftest import SHIPPED
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07_c_interface" / "main.c"
 COMPILER = shutil.which("cc")
