@@ -26,6 +26,7 @@ from mlff_distiller_openmm.states import read_energies, read_positions
 from openmm import app
 
 ML_GROUP = 1  # force group of the student, so that its energy can be read alone
+CUTOFF = 0.7  # nm, of the force field
 TEMPERATURE = 300.0  # K
 TIME_STEP = 0.0005  # ps; the molecule's hydrogens are free
 HEAVY_ATOMS = """\
@@ -48,14 +49,16 @@ def main(
     model: Annotated[str, typer.Option(help="A shipped name or the path of an artifact.")] = "tiny",
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/mixed"),
     picoseconds: Annotated[float, typer.Option(help="Length of the run.")] = 0.5,
-    padding: Annotated[float, typer.Option(help="Water around the molecule, nm.")] = 0.8,
+    padding: Annotated[
+        float, typer.Option(help="Water around the molecule, nm; at least 0.7.", min=CUTOFF)
+    ] = 0.9,
 ) -> None:
     """Solvate, mix, equilibrate, run, draw."""
     output.mkdir(parents=True, exist_ok=True)
     field = app.ForceField("amber14-all.xml", "amber14/tip3p.xml")
     modeller, ml_atoms = solvated_dipeptide(field, padding)
     topology = modeller.topology
-    mm_system = field.createSystem(topology, nonbondedMethod=app.PME, nonbondedCutoff=0.7)  # pyright: ignore[reportArgumentType]
+    mm_system = field.createSystem(topology, nonbondedMethod=app.PME, nonbondedCutoff=CUTOFF)  # pyright: ignore[reportArgumentType]
     potential = MLPotential("distilled", model=artifact_path(model))
     system = potential.createMixedSystem(topology, mm_system, ml_atoms, forceGroup=ML_GROUP)
     console.print(f"{len(ml_atoms)} atoms by the student, {topology.getNumAtoms() - len(ml_atoms)} of water")

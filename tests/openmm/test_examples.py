@@ -16,7 +16,7 @@ SHORT = {
         ["ethanol.png", "ethanol.xyz", "water.png", "water.xyz"],
     ),
     "05_mixed_ml_mm.py": (
-        ["--model", "ultra-tiny", "--picoseconds", "0.02", "--padding", "0.6"],
+        ["--model", "ultra-tiny", "--picoseconds", "0.02", "--padding", "0.75"],
         ["mixed.png", "mixed.pdb"],
     ),
 }
