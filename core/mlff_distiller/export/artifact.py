@@ -23,7 +23,7 @@ from mlff_distiller.errors import ArtifactError, ConfigError
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.units import UNITS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: weights as safetensors, stages for domains, shorter repulsion
 METADATA_ENTRY = "metadata.json"
 WEIGHTS_ENTRY = "weights.safetensors"  # the student's state dict
 

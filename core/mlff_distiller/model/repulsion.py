@@ -12,16 +12,18 @@ from torch import Tensor, nn
 
 from mlff_distiller.graph import sum_edges
 
+REACH = 0.7  # of the sum of the covalent radii: shorter than any bond gets in dynamics
 _COULOMB = Hartree * Bohr  # e²/(4πε₀) in eV Å
 
 
 class ZBLRepulsion(nn.Module):
-    """Ziegler-Biersack-Littmark universal potential, switched off at the sum of the covalent radii.
+    """Ziegler-Biersack-Littmark universal potential, switched off at 0.7 times the sum of the covalent radii.
 
     V(r) = e²/(4πε₀) Z_i Z_j / r · φ(r/a),  a = 0.8854 a₀ / (Z_i^0.23 + Z_j^0.23), times the polynomial envelope
-    1 - 28x⁶ + 48x⁷ - 21x⁸ with x = r / (R_i + R_j), which vanishes with two derivatives at x = 1. Constants: Ziegler,
+    1 - 28x⁶ + 48x⁷ - 21x⁸ with x = r / 0.7(R_i + R_j), which vanishes with two derivatives at x = 1. Constants: Ziegler,
     Biersack, Littmark, *The Stopping and Range of Ions in Solids* (Pergamon, 1985), as in LAMMPS ``pair_style zbl``.
-    Ending at the covalent radii keeps it out of the way of bonds, which the network learns.
+    It must end below the shortest bond of a vibrating molecule: its third derivative jumps where it ends, and bonds that cross
+    that point in every vibration make the energy of a trajectory wander.
     """
 
     if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class ZBLRepulsion(nn.Module):
         self.register_buffer("charge", numbers.to(dtype))  # (S,)
         self.register_buffer("charge_power", (numbers.double() ** 0.23).to(dtype))  # (S,)
         self.register_buffer(
-            "radius", torch.tensor([covalent_radii[z] for z in elements], dtype=dtype)
+            "radius", torch.tensor([REACH * covalent_radii[z] for z in elements], dtype=dtype)
         )  # (S,)
         self.register_buffer("amplitudes", torch.tensor([0.18175, 0.50986, 0.28022, 0.02817], dtype=dtype))
         self.register_buffer("exponents", torch.tensor([3.19980, 0.94229, 0.40290, 0.20162], dtype=dtype))

@@ -7,7 +7,7 @@
 namespace mlffd {
 namespace {
 
-constexpr int FORMAT_VERSION = 1;
+constexpr int FORMAT_VERSION = 2;
 constexpr int MAX_FEATURES = 4096, MAX_PASSES = 64, MAX_RBF = 1024, MAX_ELEMENT = 118;
 constexpr double MIN_CUTOFF = 1.0;  // Å; the filter tables need some room above the shortest distance allowed
 

@@ -18,7 +18,7 @@
 namespace mlffd {
 
 constexpr int S_PARTS = 4, M_PARTS = 5;
-constexpr float NORM_EPSILON = 1e-4f;  // as in model/painn.py
+constexpr float NORM_EPSILON = 1e-3f;  // as in model/painn.py
 
 // One pair of atoms within the cutoff, ready for the loops: a cache line.
 struct alignas(64) Pair {
