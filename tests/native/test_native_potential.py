@@ -196,6 +196,8 @@ def test_structures_that_cannot_be_evaluated(random_artifact: Path) -> None:
     close[5] = close[1] + [0.1, 0.0, 0.0]
     refuses("atoms 1 and 5 are 10 pm apart, less than 30 pm", positions=close)
     refuses("expected positions .9, 3.", positions=close[:4])
+    refuses("expected positions .9, 3.", positions=close[:1])  # would broadcast
+    refuses("cell .3, 3.", cell=np.ones(3))
     assert np.isfinite(evaluate(potential, atoms).energy)  # a refusal leaves the potential usable
 
 

@@ -100,15 +100,15 @@ class NativePotential:
         arrays = self._arrays
         if len(atomic_numbers) != arrays.n_atoms:
             arrays = self._arrays = _Arrays(len(atomic_numbers))
-        try:
-            arrays.atomic_numbers[...] = atomic_numbers
-            arrays.positions[...] = positions
-            arrays.cell[...] = cell
-            arrays.pbc[...] = pbc
-        except ValueError as error:
+        if (positions.shape, cell.shape, pbc.shape) != ((arrays.n_atoms, 3), (3, 3), (3,)):
             raise StructureError(
-                f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,): {error}"
-            ) from None
+                f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,), "
+                f"got {positions.shape}, {cell.shape} and {pbc.shape}"
+            )
+        arrays.atomic_numbers[...] = atomic_numbers
+        arrays.positions[...] = positions
+        arrays.cell[...] = cell
+        arrays.pbc[...] = pbc
         status = self._library.mlffd_compute(self._system.address, *arrays.inputs, self._skin, arrays.results)
         if status:
             check(status)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "buffer.h"
+#include "error.h"
 #include "model.h"
 #include "repulsion.h"
 #include "threads.h"
@@ -89,6 +90,8 @@ void PairGraph::build(ThreadPool& pool, const Source& source, int n_centers, con
   });
   for (std::size_t block = 0; block < blocks; ++block) block_pairs_[block + 1] += block_pairs_[block];
   n_pairs_ = block_pairs_[blocks];
+  if (n_pairs_ > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    throw ArgumentError("there are more than 2^31 pairs of neighbours; divide the system into domains");
   pairs_.reserve(n_pairs_);
 
   pool.run(n_blocks(), [&](int block, int) {

@@ -32,6 +32,7 @@ class ThreadPool {
   }
 
  private:
+  void stop();
   void run_parallel(int n_tasks, const std::function<void(int, int)>& task);
   void work(int thread);
   void take_tasks(int thread);
