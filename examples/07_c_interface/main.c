@@ -1,7 +1,8 @@
 /* Energy and forces of a water molecule, from C.
  *
  *     cmake -S core/native -B build && cmake --build build
- *     cc -std=c99 -Icore/native/include examples/07_c_interface/main.c -Lbuild -lmlffd -Wl,-rpath,$PWD/build -o water
+ *     cc -std=c99 -Icore/native/include examples/07_c_interface/main.c \
+ *         -Lbuild -lmlffd -Wl,-rpath,$PWD/build -o water
  *     ./water core/mlff_distiller/pretrained/tiny/tiny.pt
  */
 #include <stdio.h>
@@ -15,12 +16,12 @@ static int report(void) {
   return 1;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   const int32_t atomic_numbers[N] = {8, 1, 1};
   const double positions[3 * N] = {0.0, 0.0, 0.119, 0.0, 0.763, -0.477, 0.0, -0.763, -0.477}; /* Å */
-  const double skin = 0.5;  /* Å; in a simulation the neighbour list is kept until an atom has moved half of it */
-  mlffd_model *model = NULL;
-  mlffd_system *system = NULL;
+  const double skin = 0.5; /* Å; the neighbour list is kept until an atom has moved half of it */
+  mlffd_model* model = NULL;
+  mlffd_system* system = NULL;
   double energy, forces[3 * N];
   mlffd_results results = {0}; /* what is left null is not computed */
   int i, failed;
@@ -30,8 +31,8 @@ int main(int argc, char **argv) {
     return 2;
   }
   if (mlffd_load(argv[1], &model) || mlffd_system_new(model, 1, &system)) return report();
-  printf("cutoff %.2f Å, %d message passes, instruction set %s\n", mlffd_cutoff(model), mlffd_n_message_passes(model),
-         mlffd_isa(model));
+  printf("cutoff %.2f Å, %d message passes, instruction set %s\n", mlffd_cutoff(model),
+         mlffd_n_message_passes(model), mlffd_isa(model));
 
   results.energy = &energy;
   results.forces = forces;
@@ -41,7 +42,8 @@ int main(int argc, char **argv) {
   } else {
     printf("energy %.6f eV\n", energy);
     for (i = 0; i < N; ++i)
-      printf("force on atom %d: %10.6f %10.6f %10.6f eV/Å\n", i, forces[3 * i], forces[3 * i + 1], forces[3 * i + 2]);
+      printf("force on atom %d: %10.6f %10.6f %10.6f eV/Å\n", i, forces[3 * i], forces[3 * i + 1],
+             forces[3 * i + 2]);
   }
   mlffd_system_free(system);
   mlffd_free(model);

@@ -1,5 +1,5 @@
-// Everything that could touch memory wrongly, in one program that test_sanitized.py builds with AddressSanitizer and
-// UndefinedBehaviorSanitizer. Usage: sanitized ARTIFACT SCRATCH_FILE
+// Everything that could touch memory wrongly, in one program that test_sanitized.py builds with
+// AddressSanitizer and UndefinedBehaviorSanitizer. Usage: sanitized ARTIFACT SCRATCH_FILE
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -24,7 +24,9 @@ namespace {
 
 std::mt19937 random_bits(1);
 
-double uniform(double low, double high) { return std::uniform_real_distribution<double>(low, high)(random_bits); }
+double uniform(double low, double high) {
+  return std::uniform_real_distribution<double>(low, high)(random_bits);
+}
 
 std::size_t below(std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random_bits); }
 
@@ -34,11 +36,13 @@ void require(bool condition, const std::string& sentence) {
   std::exit(1);
 }
 
-// ---- the reader -----------------------------------------------------------------------------------------------------
+// ---- the reader
+// -----------------------------------------------------------------------------------------------------
 
 std::string damaged(std::string bytes) {
   if (below(2)) bytes.resize(below(bytes.size()));
-  for (std::size_t flips = below(8); flips-- && !bytes.empty();) bytes[below(bytes.size())] ^= static_cast<char>(1u << below(8));
+  for (std::size_t flips = below(8); flips-- && !bytes.empty();)
+    bytes[below(bytes.size())] ^= static_cast<char>(1u << below(8));
   return bytes;
 }
 
@@ -57,21 +61,26 @@ void fuzz_reader(const std::string& path, const std::string& scratch) {
   for (int k = 0; k < 2000; ++k) {
     survive([&] { mlffd::read_safetensors(damaged(header) + weights.substr(header.size())); });
     survive([&] { mlffd::json::parse(damaged(metadata)); });
-    survive([&] { mlffd::find_entry(damaged(file.substr(file.size() - std::min<std::size_t>(file.size(), 6000))), "json"); });
+    survive([&] {
+      mlffd::find_entry(damaged(file.substr(file.size() - std::min<std::size_t>(file.size(), 6000))), "json");
+    });
   }
   survive([] { mlffd::json::parse(std::string(100000, '[')); });
   for (int k = 0; k < 100; ++k) {
     std::ofstream(scratch, std::ios::binary) << damaged(file);
     mlffd_model* model = nullptr;
     const int status = mlffd_load(scratch.c_str(), &model);
-    require(status == MLFFD_OK || (status == MLFFD_ARTIFACT_ERROR && *mlffd_last_error()), "a damaged artifact is an artifact error");
+    require(status == MLFFD_OK || (status == MLFFD_ARTIFACT_ERROR && *mlffd_last_error()),
+            "a damaged artifact is an artifact error");
     mlffd_free(model);
   }
 }
 
-// ---- neighbours against all pairs and images ---------------------------------------------------------------------------
+// ---- neighbours against all pairs and images
+// ---------------------------------------------------------------------------
 
-using Bond = std::tuple<int, int, long, long, long>;  // atoms, and the vector in 1e-6 Å; of two opposite ones the positive
+using Bond = std::tuple<int, int, long, long,
+                        long>;  // atoms, and the vector in 1e-6 Å; of two opposite ones the positive
 
 Bond bond(int i, int j, double x, double y, double z) {
   const Bond forth(i, j, std::lround(1e6 * x), std::lround(1e6 * y), std::lround(1e6 * z));
@@ -84,7 +93,8 @@ void compare_neighbors(int n, int reach, double range) {
   int pbc[3];
   for (int a = 0; a < 3; ++a) {
     pbc[a] = static_cast<int>(below(2));
-    for (int b = 0; b < 3; ++b) cell[3 * a + b] = uniform(-1.0, 1.0) + (a == b ? 3.0 + uniform(0.0, 4.0) : 0.0);
+    for (int b = 0; b < 3; ++b)
+      cell[3 * a + b] = uniform(-1.0, 1.0) + (a == b ? 3.0 + uniform(0.0, 4.0) : 0.0);
   }
   for (double& x : positions) x = uniform(-8.0, 8.0);
   mlffd::NeighborList list;
@@ -95,8 +105,8 @@ void compare_neighbors(int n, int reach, double range) {
       const mlffd::Neighbor& neighbor = list.neighbors[k];
       double r[3];
       for (std::size_t d = 0; d < 3; ++d)
-        r[d] = positions[3 * list.order[neighbor.atom] + d] + list.wrap[neighbor.atom][d] + list.images[neighbor.image][d] -
-               positions[3 * list.order[i] + d] - list.wrap[i][d];
+        r[d] = positions[3 * list.order[neighbor.atom] + d] + list.wrap[neighbor.atom][d] +
+               list.images[neighbor.image][d] - positions[3 * list.order[i] + d] - list.wrap[i][d];
       found.insert(bond(list.order[i], list.order[neighbor.atom], r[0], r[1], r[2]));
     }
   for (int i = 0; i < n; ++i)
@@ -107,14 +117,17 @@ void compare_neighbors(int n, int reach, double range) {
             if (i == j && std::make_tuple(a, b, c) <= std::make_tuple(0, 0, 0)) continue;
             double r[3];
             for (std::size_t d = 0; d < 3; ++d)
-              r[d] = positions[3 * j + d] - positions[3 * i + d] + a * cell[d] + b * cell[3 + d] + c * cell[6 + d];
-            if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < range * range) expected.insert(bond(i, j, r[0], r[1], r[2]));
+              r[d] = positions[3 * j + d] - positions[3 * i + d] + a * cell[d] + b * cell[3 + d] +
+                     c * cell[6 + d];
+            if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < range * range)
+              expected.insert(bond(i, j, r[0], r[1], r[2]));
           }
-  require(found == expected, "every pair and image once: found " + std::to_string(found.size()) + ", expected " +
-                                 std::to_string(expected.size()));
+  require(found == expected, "every pair and image once: found " + std::to_string(found.size()) +
+                                 ", expected " + std::to_string(expected.size()));
 }
 
-// ---- structures ----------------------------------------------------------------------------------------------------------
+// ---- structures
+// ----------------------------------------------------------------------------------------------------------
 
 struct Structure {
   std::vector<std::int32_t> numbers;
@@ -146,14 +159,15 @@ struct Output {
 };
 
 int compute(mlffd_system* system, const Structure& s, Output& out, double skin = 0.4) {
-  return mlffd_compute(system, static_cast<std::int64_t>(s.numbers.size()), s.numbers.data(), s.positions.data(), s.cell, s.pbc, skin,
-                       &out.results);
+  return mlffd_compute(system, static_cast<std::int64_t>(s.numbers.size()), s.numbers.data(),
+                       s.positions.data(), s.cell, s.pbc, skin, &out.results);
 }
 
 void expect(int status, mlffd_system* system, const Structure& s, const std::string& what) {
   Output out(s.numbers.size());
   require(compute(system, s, out) == status, what);
-  require((status == MLFFD_OK) == (*mlffd_last_error() == '\0'), what + ": a sentence exactly where it failed");
+  require((status == MLFFD_OK) == (*mlffd_last_error() == '\0'),
+          what + ": a sentence exactly where it failed");
 }
 
 void try_structures(const mlffd_model* model, int n_threads) {
@@ -187,7 +201,9 @@ void try_structures(const mlffd_model* model, int n_threads) {
   expect(MLFFD_OK, system, cube, "a good structure after bad ones");
   Output out(1);
   require(compute(system, one, out, std::nan("")) == MLFFD_ARGUMENT_ERROR, "a skin that is no number");
-  require(mlffd_compute(system, -1, nullptr, nullptr, nullptr, nullptr, 0.0, &out.results) == MLFFD_ARGUMENT_ERROR, "fewer than no atoms");
+  require(mlffd_compute(system, -1, nullptr, nullptr, nullptr, nullptr, 0.0, &out.results) ==
+              MLFFD_ARGUMENT_ERROR,
+          "fewer than no atoms");
   expect(MLFFD_OK, system, grid(22, 2.1, true), "ten thousand atoms");
   mlffd_system_free(system);
 }
@@ -198,15 +214,23 @@ void try_edges(const mlffd_model* model) {
   const std::int64_t numbers[] = {8, 1}, i[] = {0, 1}, j[] = {1, 0}, outside[] = {5, 0};
   const double forth_and_back[] = {0.9, 0.1, 0.0, -0.9, -0.1, 0.0};
   Output out(2);
-  require(mlffd_compute_edges(system, 2, numbers, 2, i, j, forth_and_back, &out.results) == MLFFD_OK, "a pair");
-  require(mlffd_compute_edges(system, 2, numbers, 1, i, j, forth_and_back, &out.results) == MLFFD_ARGUMENT_ERROR, "one direction only");
-  require(mlffd_compute_edges(system, 2, numbers, 2, outside, j, forth_and_back, &out.results) == MLFFD_ARGUMENT_ERROR, "an atom that is not there");
-  require(mlffd_compute_edges(system, 2, numbers, 0, nullptr, nullptr, nullptr, &out.results) == MLFFD_OK, "no edges");
-  require(mlffd_compute_edges(system, 0, nullptr, 0, nullptr, nullptr, nullptr, &out.results) == MLFFD_OK, "no atoms");
+  require(mlffd_compute_edges(system, 2, numbers, 2, i, j, forth_and_back, &out.results) == MLFFD_OK,
+          "a pair");
+  require(
+      mlffd_compute_edges(system, 2, numbers, 1, i, j, forth_and_back, &out.results) == MLFFD_ARGUMENT_ERROR,
+      "one direction only");
+  require(mlffd_compute_edges(system, 2, numbers, 2, outside, j, forth_and_back, &out.results) ==
+              MLFFD_ARGUMENT_ERROR,
+          "an atom that is not there");
+  require(mlffd_compute_edges(system, 2, numbers, 0, nullptr, nullptr, nullptr, &out.results) == MLFFD_OK,
+          "no edges");
+  require(mlffd_compute_edges(system, 0, nullptr, 0, nullptr, nullptr, nullptr, &out.results) == MLFFD_OK,
+          "no atoms");
   mlffd_system_free(system);
 }
 
-// ---- one domain with periodic ghosts ---------------------------------------------------------------------------------------
+// ---- one domain with periodic ghosts
+// ---------------------------------------------------------------------------------------
 
 struct Ghosts {
   std::int64_t n_own;
@@ -218,7 +242,8 @@ int copy_ghosts(void* context, float* rows, int width) {
   Ghosts& ghosts = *static_cast<Ghosts*>(context);
   ++ghosts.calls;
   for (std::size_t g = 0; g < ghosts.owner.size(); ++g)
-    std::copy_n(rows + ghosts.owner[g] * width, width, rows + (ghosts.n_own + static_cast<std::int64_t>(g)) * width);
+    std::copy_n(rows + ghosts.owner[g] * width, width,
+                rows + (ghosts.n_own + static_cast<std::int64_t>(g)) * width);
   return 0;
 }
 
@@ -235,7 +260,8 @@ void compare_domain(const mlffd_model* model, int n_threads) {
         for (std::int64_t i = 0; i < n_own && (a || b || c); ++i) {
           ghosts.owner.push_back(i);
           numbers.push_back(s.numbers[i]);
-          for (int d = 0; d < 3; ++d) positions.push_back(s.positions[3 * i + d] + length * (d == 0 ? a : d == 1 ? b : c));
+          for (int d = 0; d < 3; ++d)
+            positions.push_back(s.positions[3 * i + d] + length * (d == 0 ? a : d == 1 ? b : c));
         }
   const auto n_all = static_cast<std::int32_t>(numbers.size());
   std::vector<std::vector<std::int32_t>> rows(s.numbers.size());
@@ -256,17 +282,22 @@ void compare_domain(const mlffd_model* model, int n_threads) {
   require(mlffd_system_new(model, n_threads, &system) == MLFFD_OK, "a system");
   Output whole(s.numbers.size()), domain(s.numbers.size());
   require(compute(system, s, whole) == MLFFD_OK, "the whole");
-  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts, &ghosts, &domain.results) ==
-              MLFFD_OK, "the domain");
+  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts,
+                               &ghosts, &domain.results) == MLFFD_OK,
+          "the domain");
   require(ghosts.calls == mlffd_n_exchanges(model), "the promised number of exchanges");
   require(std::abs(whole.energy - domain.energy) < 1e-3, "the same energy");
   for (std::size_t k = 0; k < whole.forces.size(); ++k)
-    require(std::abs(whole.forces[k] - domain.forces[k]) < 1e-3 * (1 + std::abs(whole.forces[k])), "the same forces");
+    require(std::abs(whole.forces[k] - domain.forces[k]) < 1e-3 * (1 + std::abs(whole.forces[k])),
+            "the same forces");
   Ghosts nobody{0, {}};
-  require(mlffd_compute_domain(system, 0, 0, nullptr, nullptr, nullptr, copy_ghosts, &nobody, &domain.results) == MLFFD_OK, "an empty domain");
+  require(mlffd_compute_domain(system, 0, 0, nullptr, nullptr, nullptr, copy_ghosts, &nobody,
+                               &domain.results) == MLFFD_OK,
+          "an empty domain");
   positions[0] = std::nan("");
-  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts, &ghosts, &domain.results) ==
-              MLFFD_STRUCTURE_ERROR, "a broken domain");
+  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts,
+                               &ghosts, &domain.results) == MLFFD_STRUCTURE_ERROR,
+          "a broken domain");
   require(ghosts.calls == 2 * mlffd_n_exchanges(model), "a broken domain takes part in the exchanges");
   mlffd_system_free(system);
 }

@@ -17,9 +17,15 @@ constexpr std::uint32_t END_RECORD_64 = 0x06064b50, END_LOCATOR_64 = 0x07064b50;
 constexpr std::uint64_t LOCAL_SIZE = 30, CENTRAL_SIZE = 46, END_SIZE = 22, LOCATOR_SIZE = 20;
 constexpr std::uint32_t IN_EXTRA_FIELD = 0xFFFFFFFF;  // the true number is in the zip64 extra field
 
-std::uint16_t u16(std::string_view bytes, std::uint64_t at) { return little_endian<std::uint16_t>(bytes, at); }
-std::uint32_t u32(std::string_view bytes, std::uint64_t at) { return little_endian<std::uint32_t>(bytes, at); }
-std::uint64_t u64(std::string_view bytes, std::uint64_t at) { return little_endian<std::uint64_t>(bytes, at); }
+std::uint16_t u16(std::string_view bytes, std::uint64_t at) {
+  return little_endian<std::uint16_t>(bytes, at);
+}
+std::uint32_t u32(std::string_view bytes, std::uint64_t at) {
+  return little_endian<std::uint32_t>(bytes, at);
+}
+std::uint64_t u64(std::string_view bytes, std::uint64_t at) {
+  return little_endian<std::uint64_t>(bytes, at);
+}
 
 std::uint32_t crc32(std::string_view bytes) {
   static const auto table = [] {
@@ -65,7 +71,8 @@ struct Entry {
   std::uint64_t stored_size, size, local_header;
 };
 
-// Replaces the sizes and the offset that the 32-bit record cannot hold, in the order that the specification gives.
+// Replaces the sizes and the offset that the 32-bit record cannot hold, in the order that the specification
+// gives.
 void read_zip64(Entry& entry, std::string_view extra) {
   for (std::uint64_t at = 0; at + 4 <= extra.size(); at += 4 + u16(extra, at + 2)) {
     if (u16(extra, at) != 0x0001) continue;
@@ -79,11 +86,14 @@ void read_zip64(Entry& entry, std::string_view extra) {
 }
 
 std::string_view contents(std::string_view file, const Entry& entry) {
-  if (entry.method != 0 || entry.stored_size != entry.size) throw ArtifactError("a part of the archive is compressed");
-  if (u32(file, entry.local_header) != LOCAL_HEADER) throw ArtifactError("the archive's directory is damaged");
+  if (entry.method != 0 || entry.stored_size != entry.size)
+    throw ArtifactError("a part of the archive is compressed");
+  if (u32(file, entry.local_header) != LOCAL_HEADER)
+    throw ArtifactError("the archive's directory is damaged");
   const std::uint64_t names = u16(file, entry.local_header + 26) + u16(file, entry.local_header + 28);
   const std::string_view bytes = slice(file, entry.local_header + LOCAL_SIZE + names, entry.size);
-  if (crc32(bytes) != entry.crc) throw ArtifactError("its part " + std::string(entry.name) + " fails the checksum");
+  if (crc32(bytes) != entry.crc)
+    throw ArtifactError("its part " + std::string(entry.name) + " fails the checksum");
   return bytes;
 }
 
@@ -107,8 +117,12 @@ std::optional<std::string_view> find_entry(std::string_view file, std::string_vi
   for (std::uint64_t k = 0; k < directory.n_entries; ++k) {
     if (u32(file, at) != CENTRAL_HEADER) throw ArtifactError("the archive's directory is damaged");
     const std::uint64_t name = u16(file, at + 28), extra = u16(file, at + 30), comment = u16(file, at + 32);
-    Entry entry{slice(file, at + CENTRAL_SIZE, name), u16(file, at + 10), u32(file, at + 16),
-                u32(file, at + 20),                   u32(file, at + 24), u32(file, at + 42)};
+    Entry entry{slice(file, at + CENTRAL_SIZE, name),
+                u16(file, at + 10),
+                u32(file, at + 16),
+                u32(file, at + 20),
+                u32(file, at + 24),
+                u32(file, at + 42)};
     if (ends_with(entry.name, suffix)) {
       read_zip64(entry, slice(file, at + CENTRAL_SIZE + name, extra));
       return contents(file, entry);

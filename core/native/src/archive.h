@@ -1,4 +1,5 @@
-// The zip archive around an artifact: finds stored entries through the central directory, and checks their CRC-32.
+// The zip archive around an artifact: finds stored entries through the central directory, and checks their
+// CRC-32.
 #pragma once
 
 #include <optional>
@@ -9,7 +10,8 @@ namespace mlffd {
 
 std::string read_file(const std::string& path);
 
-// The contents of the entry whose name ends with the suffix; nothing if there is none. The view is into `file`.
+// The contents of the entry whose name ends with the suffix; nothing if there is none. The view is into
+// `file`.
 std::optional<std::string_view> find_entry(std::string_view file, std::string_view suffix);
 
 }  // namespace mlffd

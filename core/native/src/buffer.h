@@ -28,7 +28,8 @@ class Buffer {
   // At least `size` elements. Contents are lost where the memory has to grow.
   void reserve(std::size_t size) {
     if (size <= size_) return;
-    const std::size_t grown = size + size_ / 4;  // so that a slowly growing system does not allocate in every step
+    const std::size_t grown =
+        size + size_ / 4;  // so that a slowly growing system does not allocate in every step
     void* const fresh = ::operator new[](grown * sizeof(T), ALIGNMENT);
     std::memset(fresh, 0, grown * sizeof(T));
     ::operator delete[](data_, ALIGNMENT);

@@ -10,7 +10,8 @@ namespace mlffd {
 
 // The bytes [offset, offset + size), or an error if they are not there. Written so that nothing overflows.
 inline std::string_view slice(std::string_view bytes, std::uint64_t offset, std::uint64_t size) {
-  if (offset > bytes.size() || size > bytes.size() - offset) throw ArtifactError("a part lies beyond the end of the file");
+  if (offset > bytes.size() || size > bytes.size() - offset)
+    throw ArtifactError("a part lies beyond the end of the file");
   return bytes.substr(offset, size);
 }
 

@@ -6,8 +6,8 @@ namespace mlffd {
 
 PairGraph::PairGraph(const Model& model)
     : cutoff2_(model.student.cutoff * model.student.cutoff),
-      intervals_per_length_(model.n_intervals / (model.student.cutoff - TABLE_START)), last_interval_(model.n_intervals - 1),
-      repulsion_(model.student.repulsion) {}
+      intervals_per_length_(model.n_intervals / (model.student.cutoff - TABLE_START)),
+      last_interval_(model.n_intervals - 1), repulsion_(model.student.repulsion) {}
 
 void PairGraph::fill(Pair& pair, std::int32_t j, double x, double y, double z, double r) const {
   const double s = (r - TABLE_START) * intervals_per_length_;

@@ -1,4 +1,5 @@
-// The pairs within the cutoff, as the edge loops want them: geometry, spline weights, and the repulsion of close pairs.
+// The pairs within the cutoff, as the edge loops want them: geometry, spline weights, and the repulsion of
+// close pairs.
 #pragma once
 
 #include <algorithm>
@@ -38,9 +39,10 @@ class PairGraph {
  public:
   explicit PairGraph(const Model& model);
 
-  // Takes the pairs of centres 0 … n_centers - 1 from a source with two functions that call add(j, x, y, z) for the
-  // candidates of a centre, with the vector from centre to atom j in float64: source.both(i, add) for pairs that act both
-  // ways, and source.ghosts(i, add) for those of which only the centre is ours. Candidates beyond the cutoff are left out.
+  // Takes the pairs of centres 0 … n_centers - 1 from a source with two functions that call add(j, x, y, z)
+  // for the candidates of a centre, with the vector from centre to atom j in float64: source.both(i, add) for
+  // pairs that act both ways, and source.ghosts(i, add) for those of which only the centre is ours.
+  // Candidates beyond the cutoff are left out.
   template <typename Source>
   void build(ThreadPool& pool, const Source& source, int n_centers, const std::int32_t* species);
 
@@ -50,11 +52,15 @@ class PairGraph {
   std::size_t n_pairs() const { return n_pairs_; }
   const Center* centers() const { return centers_.data(); }
   const Pair* pairs() const { return pairs_.data(); }
-  const std::vector<RepulsionTerm>& repulsion(int block) const { return repulsion_terms_[static_cast<std::size_t>(block)]; }
+  const std::vector<RepulsionTerm>& repulsion(int block) const {
+    return repulsion_terms_[static_cast<std::size_t>(block)];
+  }
   BadPair bad_pair() const;
 
  private:
-  bool within(double r2) const { return !(r2 >= cutoff2_); }  // NaN passes here, and is found when the pair is made
+  bool within(double r2) const {
+    return !(r2 >= cutoff2_);
+  }  // NaN passes here, and is found when the pair is made
   void fill(Pair& pair, std::int32_t j, double x, double y, double z, double r) const;
 
   const double cutoff2_, intervals_per_length_;
@@ -81,7 +87,9 @@ void PairGraph::build(ThreadPool& pool, const Source& source, int n_centers, con
   // Counting first costs little and lets every block write to its own place, whoever computes it.
   pool.run(n_blocks(), [&](int block, int) {
     std::size_t count = 0;
-    const auto add = [&](std::int64_t, double x, double y, double z) { count += within(x * x + y * y + z * z); };
+    const auto add = [&](std::int64_t, double x, double y, double z) {
+      count += within(x * x + y * y + z * z);
+    };
     for (int i = block * CENTER_BLOCK; i < block_end(block); ++i) {
       source.both(i, add);
       source.ghosts(i, add);
@@ -106,7 +114,8 @@ void PairGraph::build(ThreadPool& pool, const Source& source, int n_centers, con
         if (!(r2 >= MIN_DISTANCE * MIN_DISTANCE)) return bad.consider({r2, i, j});
         const double r = std::sqrt(r2);
         fill(pairs_[static_cast<std::size_t>(p)], static_cast<std::int32_t>(j), x, y, z, r);
-        if (r < repulsion_.reach(species[i], species[j])) terms.push_back({i, p, repulsion_.at(r, species[i], species[j])});
+        if (r < repulsion_.reach(species[i], species[j]))
+          terms.push_back({i, p, repulsion_.at(r, species[i], species[j])});
         ++p;
       };
       Center& center = centers_[static_cast<std::size_t>(i)];

@@ -30,8 +30,9 @@ std::vector<const Kernels*> available_kernels() {
 #ifdef MLFFD_EMULATE_AVX512
   const bool has_avx512 = has_avx2;
 #else
-  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512bw");
 #endif
   if (has_avx512) available.push_back(&avx512::kernels);
   if (has_avx2) available.push_back(&avx2::kernels);

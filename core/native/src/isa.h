@@ -5,7 +5,8 @@
 
 namespace mlffd {
 
-// The best that the processor has, or what MLFFD_ISA asks for. Throws ArgumentError if it asks for what is not there.
+// The best that the processor has, or what MLFFD_ISA asks for. Throws ArgumentError if it asks for what is
+// not there.
 const Kernels& choose_kernels();
 
 }  // namespace mlffd

@@ -29,7 +29,8 @@ class Parser {
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
   void skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
       ++at_;
   }
 
@@ -122,7 +123,9 @@ class Parser {
     const char c = peek();
     ++at_;
     switch (c) {
-      case '"': case '\\': case '/': out += c; break;
+      case '"':
+      case '\\':
+      case '/': out += c; break;
       case 'b': out += '\b'; break;
       case 'f': out += '\f'; break;
       case 'n': out += '\n'; break;
@@ -138,14 +141,18 @@ class Parser {
     unsigned code = 0;
     for (int k = 0; k < 4; ++k) {
       const char c = text_[at_++];
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) fail("expected four hexadecimal digits");
       code = 16 * code + static_cast<unsigned>(digit);
     }
     return code;
   }
 
-  // Surrogate pairs come out as two three-byte sequences: nothing that the engine looks up is outside the basic plane.
+  // Surrogate pairs come out as two three-byte sequences: nothing that the engine looks up is outside the
+  // basic plane.
   static void append_utf8(std::string& out, unsigned code) {
     if (code < 0x80) {
       out += static_cast<char>(code);
@@ -161,8 +168,9 @@ class Parser {
 
   Value number() {
     const std::size_t start = at_;
-    while (at_ < text_.size() && (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '-' || text_[at_] == '+' ||
-                                  text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
+    while (at_ < text_.size() &&
+           (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '-' || text_[at_] == '+' ||
+            text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
       ++at_;
     const std::string digits(text_.substr(start, at_ - start));
     char* end = nullptr;
@@ -197,8 +205,8 @@ long long integer(const Value& value, long long low, long long high, std::string
   const bool fits = value.kind == Value::number && value.real == std::floor(value.real) &&
                     value.real >= static_cast<double>(low) && value.real <= static_cast<double>(high);
   if (!fits)
-    throw ArtifactError("expected " + std::string(what) + " as an integer within " + std::to_string(low) + " … " +
-                        std::to_string(high));
+    throw ArtifactError("expected " + std::string(what) + " as an integer within " + std::to_string(low) +
+                        " … " + std::to_string(high));
   return static_cast<long long>(value.real);
 }
 

@@ -31,7 +31,8 @@ double gram_determinant(const std::array<Vector, 3>& rows, const std::array<bool
   for (std::size_t a = 0; a < 3; ++a)
     for (std::size_t b = 0; b < 3; ++b)
       g[a][b] = periodic[a] && periodic[b] ? dot(rows[a], rows[b]) : a == b ? 1.0 : 0.0;
-  return g[0][0] * (g[1][1] * g[2][2] - g[1][2] * g[2][1]) - g[0][1] * (g[1][0] * g[2][2] - g[1][2] * g[2][0]) +
+  return g[0][0] * (g[1][1] * g[2][2] - g[1][2] * g[2][1]) -
+         g[0][1] * (g[1][0] * g[2][2] - g[1][2] * g[2][0]) +
          g[0][2] * (g[1][0] * g[2][1] - g[1][1] * g[2][0]);
 }
 
@@ -67,7 +68,8 @@ void Lattice::complete() {
 
 void Lattice::invert() {
   const double volume = dot(rows_[0], cross(rows_[1], rows_[2]));
-  for (std::size_t a = 0; a < 3; ++a) inverse_[a] = scaled(cross(rows_[(a + 1) % 3], rows_[(a + 2) % 3]), 1.0 / volume);
+  for (std::size_t a = 0; a < 3; ++a)
+    inverse_[a] = scaled(cross(rows_[(a + 1) % 3], rows_[(a + 2) % 3]), 1.0 / volume);
 }
 
 double Lattice::height(int axis) const {

@@ -1,4 +1,5 @@
-// Three lattice vectors, of which any may be open: then it is replaced by a unit vector orthogonal to the periodic ones.
+// Three lattice vectors, of which any may be open: then it is replaced by a unit vector orthogonal to the
+// periodic ones.
 #pragma once
 
 #include <array>
@@ -9,7 +10,8 @@ using Vector = std::array<double, 3>;
 
 class Lattice {
  public:
-  // cell (9) and pbc (3), or null for open space. Throws StructureError if the periodic rows are linearly dependent.
+  // cell (9) and pbc (3), or null for open space. Throws StructureError if the periodic rows are linearly
+  // dependent.
   Lattice(const double* cell, const int* pbc);
 
   bool periodic(int axis) const { return periodic_[static_cast<std::size_t>(axis)]; }

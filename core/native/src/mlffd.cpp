@@ -47,7 +47,8 @@ void require(bool condition, const char* sentence) {
 }
 
 void require_count(std::int64_t n) {
-  require(n >= 0 && n < std::numeric_limits<std::int32_t>::max() / 16, "expected a number of atoms of at least 0 and below 1.3e8");
+  require(n >= 0 && n < std::numeric_limits<std::int32_t>::max() / 16,
+          "expected a number of atoms of at least 0 and below 1.3e8");
 }
 
 }  // namespace
@@ -60,7 +61,8 @@ int mlffd_load(const char* path, mlffd_model** model) {
   return guarded([&] {
     require(path && model, "expected a path and where to put the model");
     *model = nullptr;
-    *model = new mlffd_model{std::make_shared<const mlffd::Model>(mlffd::read_student(path), mlffd::choose_kernels())};
+    *model = new mlffd_model{
+        std::make_shared<const mlffd::Model>(mlffd::read_student(path), mlffd::choose_kernels())};
   });
 }
 
@@ -72,10 +74,14 @@ int mlffd_n_message_passes(const mlffd_model* model) { return model->model->stud
 
 int mlffd_n_features(const mlffd_model* model) { return model->model->student.n_features; }
 
-int mlffd_n_elements(const mlffd_model* model) { return static_cast<int>(model->model->student.elements.size()); }
+int mlffd_n_elements(const mlffd_model* model) {
+  return static_cast<int>(model->model->student.elements.size());
+}
 
 int mlffd_element(const mlffd_model* model, int index) {
-  return index >= 0 && index < mlffd_n_elements(model) ? model->model->student.elements[static_cast<std::size_t>(index)] : 0;
+  return index >= 0 && index < mlffd_n_elements(model)
+             ? model->model->student.elements[static_cast<std::size_t>(index)]
+             : 0;
 }
 
 const char* mlffd_metadata(const mlffd_model* model) { return model->model->student.metadata.c_str(); }
@@ -95,10 +101,11 @@ int mlffd_system_new(const mlffd_model* model, int n_threads, mlffd_system** sys
 
 void mlffd_system_free(mlffd_system* system) { delete system; }
 
-int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers, const double* positions, const double* cell,
-                  const int32_t* pbc, double skin, const mlffd_results* results) {
+int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers, const double* positions,
+                  const double* cell, const int32_t* pbc, double skin, const mlffd_results* results) {
   return guarded([&] {
-    require(system && results && (n == 0 || (atomic_numbers && positions)), "expected a system, atoms and results, got a null pointer");
+    require(system && results && (n == 0 || (atomic_numbers && positions)),
+            "expected a system, atoms and results, got a null pointer");
     require_count(n);
     require(std::isfinite(skin) && skin >= 0.0, "expected a skin of at least 0 Å");
     system->system.compute(n, atomic_numbers, positions, cell, pbc, skin, *results);
@@ -107,13 +114,16 @@ int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers
 
 int64_t mlffd_n_neighbor_searches(const mlffd_system* system) { return system->system.n_neighbor_searches(); }
 
-int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers, int64_t n_edges, const int64_t* receivers,
-                        const int64_t* senders, const double* edge_vec, const mlffd_results* results) {
+int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers, int64_t n_edges,
+                        const int64_t* receivers, const int64_t* senders, const double* edge_vec,
+                        const mlffd_results* results) {
   return guarded([&] {
-    require(system && results && (n == 0 || atomic_numbers), "expected a system, atoms and results, got a null pointer");
+    require(system && results && (n == 0 || atomic_numbers),
+            "expected a system, atoms and results, got a null pointer");
     require(n_edges == 0 || (receivers && senders && edge_vec), "expected edges, got a null pointer");
     require_count(n);
-    require(n_edges >= 0 && n_edges < std::numeric_limits<std::int32_t>::max(), "expected a number of edges of at least 0 and below 2^31");
+    require(n_edges >= 0 && n_edges < std::numeric_limits<std::int32_t>::max(),
+            "expected a number of edges of at least 0 and below 2^31");
     system->system.compute_edges(n, atomic_numbers, n_edges, receivers, senders, edge_vec, *results);
   });
 }
@@ -122,17 +132,21 @@ int mlffd_n_exchanges(const mlffd_model* model) { return 2 * mlffd_n_message_pas
 
 int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlffd_n_features(model); }
 
-int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers, const double* positions,
-                         const mlffd_neighbor_list* list, mlffd_exchange exchange, void* context, const mlffd_results* results) {
+int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers,
+                         const double* positions, const mlffd_neighbor_list* list, mlffd_exchange exchange,
+                         void* context, const mlffd_results* results) {
   return guarded([&] {
     require(system && results && (n_all == 0 || (atomic_numbers && positions)),
             "expected a system, atoms and results, got a null pointer");
-    require(exchange || n_all == n_own, "expected an exchange function, since there are ghosts, got a null pointer");
-    require(n_own == 0 || (list && list->n_neighbors && list->neighbors), "expected a neighbour list, got a null pointer");
+    require(exchange || n_all == n_own,
+            "expected an exchange function, since there are ghosts, got a null pointer");
+    require(n_own == 0 || (list && list->n_neighbors && list->neighbors),
+            "expected a neighbour list, got a null pointer");
     require_count(n_all);
     require(n_own >= 0 && n_own <= n_all, "expected n_own within 0 … n_all");
     const mlffd_neighbor_list none{};
-    require(!list || list->n_images == 0 || list->image_of, "expected the own atoms of the images, got a null pointer");
+    require(!list || list->n_images == 0 || list->image_of,
+            "expected the own atoms of the images, got a null pointer");
     require_count(n_all + (list ? list->n_images : 0));
     const mlffd::Exchange with_others{exchange, context};
     system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none,

@@ -1,4 +1,5 @@
-// A student in the layout of the chosen kernels: features padded to whole vectors, matrices packed, filters tabulated.
+// A student in the layout of the chosen kernels: features padded to whole vectors, matrices packed, filters
+// tabulated.
 #pragma once
 
 #include <deque>
@@ -25,13 +26,13 @@ class Model {
   const Kernels& kernels;
   const int n_chunks;  // of F
 
-  int n_intervals = 0;                // of the filter tables
+  int n_intervals = 0;  // of the filter tables
   FilterTable initial_table;
-  std::vector<FilterTable> tables;    // of the L - 1 message layers
-  Buffer<float> embedding;            // [chunk][species][width]
-  Buffer<float> initial_phi;          // [chunk][species][φ_s, φ_vs][width]
-  std::vector<PhiLayer> phis;         // L - 1
-  std::vector<UpdateLayer> updates;   // L - 1
+  std::vector<FilterTable> tables;   // of the L - 1 message layers
+  Buffer<float> embedding;           // [chunk][species][width]
+  Buffer<float> initial_phi;         // [chunk][species][φ_s, φ_vs][width]
+  std::vector<PhiLayer> phis;        // L - 1
+  std::vector<UpdateLayer> updates;  // L - 1
   UpdateLayer final_update;
   ReadoutLayer readout;
 

@@ -9,14 +9,14 @@
 namespace mlffd {
 namespace {
 
-constexpr double SLACK = 1e-9;        // Å added to the range: rounding must not lose a pair on the border of a bin
+constexpr double SLACK = 1e-9;  // Å added to the range: rounding must not lose a pair on the border of a bin
 constexpr double BINS_PER_RANGE = 2;  // finer bins visit less space in vain; more of them cost more to visit
 constexpr double MAX_BINS_PER_ATOM = 4;
 constexpr double MAX_OFFSETS = 1e7;
 
 // Bins along each axis of the lattice.
 struct Bins {
-  Vector low, width;             // fractional
+  Vector low, width;                // fractional
   std::array<int, 3> count, reach;  // reach: how many bins the range extends to
 
   int of(const Vector& fractional, int axis) const {
@@ -25,7 +25,8 @@ struct Bins {
   }
   std::size_t index(int a, int b, int c) const {
     return (static_cast<std::size_t>(a) * static_cast<std::size_t>(count[1]) + static_cast<std::size_t>(b)) *
-               static_cast<std::size_t>(count[2]) + static_cast<std::size_t>(c);
+               static_cast<std::size_t>(count[2]) +
+           static_cast<std::size_t>(c);
   }
   std::size_t total() const { return index(count[0] - 1, count[1] - 1, count[2] - 1) + 1; }
 };
@@ -47,7 +48,8 @@ Bins choose_bins(const Lattice& lattice, const std::vector<Vector>& fractional, 
     total *= std::max(1.0, BINS_PER_RANGE * length[a] / range);
   }
   // a few atoms far apart must not ask for a universe of empty bins
-  const double coarsen = std::max(1.0, std::cbrt(total / (MAX_BINS_PER_ATOM * static_cast<double>(fractional.size()) + 64.0)));
+  const double coarsen =
+      std::max(1.0, std::cbrt(total / (MAX_BINS_PER_ATOM * static_cast<double>(fractional.size()) + 64.0)));
   for (std::size_t a = 0; a < 3; ++a) {
     const double wanted = BINS_PER_RANGE * length[a] / range / coarsen;
     bins.count[a] = std::max(1, static_cast<int>(std::min(wanted, 1e6)));
@@ -104,7 +106,8 @@ class Search {
     bin_first_.assign(bins_.total() + 1, 0);
     std::vector<std::size_t> bin(n);
     for (std::size_t i = 0; i < n; ++i) {
-      bin[i] = bins_.index(bins_.of(fractional[i], 0), bins_.of(fractional[i], 1), bins_.of(fractional[i], 2));
+      bin[i] =
+          bins_.index(bins_.of(fractional[i], 0), bins_.of(fractional[i], 1), bins_.of(fractional[i], 2));
       ++bin_first_[bin[i] + 1];
     }
     for (std::size_t k = 0; k + 1 < bin_first_.size(); ++k) bin_first_[k + 1] += bin_first_[k];
@@ -120,13 +123,15 @@ class Search {
     }
   }
 
-  // Half of the offsets from a bin to those in range: of two opposite ones the lexicographically positive one.
+  // Half of the offsets from a bin to those in range: of two opposite ones the lexicographically positive
+  // one.
   void list_offsets() {
     double count = 1.0;
     for (const int reach : bins_.reach) count *= 2.0 * reach + 1.0;
     if (count > MAX_OFFSETS)
-      throw StructureError("the cell is so small or so skewed that it has too many images within the cutoff; "
-                           "give a larger cell, or an equivalent one with vectors at larger angles");
+      throw StructureError(
+          "the cell is so small or so skewed that it has too many images within the cutoff; "
+          "give a larger cell, or an equivalent one with vectors at larger angles");
     offsets_.clear();
     for (int a = 0; a <= bins_.reach[0]; ++a)
       for (int b = a ? -bins_.reach[1] : 0; b <= bins_.reach[1]; ++b)
@@ -166,7 +171,8 @@ class Search {
   }
 
   std::int32_t image(int a, int b, int c) {
-    const auto [at, is_new] = image_index_.try_emplace({a, b, c}, static_cast<std::int32_t>(list_.images.size()));
+    const auto [at, is_new] =
+        image_index_.try_emplace({a, b, c}, static_cast<std::int32_t>(list_.images.size()));
     if (is_new) list_.images.push_back(lattice_.translation(a, b, c));
     return at->second;
   }
@@ -188,7 +194,8 @@ class Search {
 
 }  // namespace
 
-void find_neighbors(NeighborList& list, std::int64_t n, const double* positions, const Lattice& lattice, double range) {
+void find_neighbors(NeighborList& list, std::int64_t n, const double* positions, const Lattice& lattice,
+                    double range) {
   Search(list, lattice, range).run(n, positions);
 }
 

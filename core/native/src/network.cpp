@@ -7,7 +7,8 @@
 namespace mlffd {
 namespace {
 
-constexpr int NODE_BLOCK = 48;  // rows; a multiple of every tile height, small enough for the second-level cache
+constexpr int NODE_BLOCK =
+    48;  // rows; a multiple of every tile height, small enough for the second-level cache
 constexpr int PAIR_BLOCK = 64;  // centres whose pairs stay in the cache while all chunks are done
 
 void nothing(std::size_t) {}
@@ -16,8 +17,8 @@ int round_up(int n, int step) { return (n + step - 1) / step * step; }
 
 }  // namespace
 
-void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own, int n_all, const std::int32_t* species,
-                      const Exchange* exchange) {
+void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own, int n_all,
+                      const std::int32_t* species, const Exchange* exchange) {
   graph_ = &graph, species_ = species, exchange_ = exchange;
   n_own_ = n_own, n_all_ = n_all;
   const int width = model_.kernels.width;
@@ -28,7 +29,8 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
   m_stride_ = static_cast<std::size_t>(n_rows_) * M_PARTS * width;
 
   const auto chunks = static_cast<std::size_t>(model_.n_chunks);
-  const std::size_t F = chunks * static_cast<std::size_t>(width), kept = static_cast<std::size_t>(n_blocks_) * NODE_BLOCK * F;
+  const std::size_t F = chunks * static_cast<std::size_t>(width),
+                    kept = static_cast<std::size_t>(n_blocks_) * NODE_BLOCK * F;
   S_.reserve(chunks * s_stride_);
   G_.reserve(chunks * s_stride_);
   gM_.reserve(chunks * m_stride_);
@@ -42,7 +44,9 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
   scratch_.resize(static_cast<std::size_t>(pool.size()));
   for (Buffer<float>& scratch : scratch_) scratch.reserve(NODE_BLOCK * F * (SCRATCH + UPDATE_KEPT));
   pair_gradients_.reserve(chunks * graph_->n_pairs() * 4);
-  if (exchange_) exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS * static_cast<std::size_t>(model_.student.n_features));
+  if (exchange_)
+    exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS *
+                       static_cast<std::size_t>(model_.student.n_features));
 }
 
 void Network::run(ThreadPool& pool) {
@@ -65,7 +69,8 @@ void Network::run(ThreadPool& pool) {
 
 NodeBlock Network::node_block(int block, int layer, int thread) {
   const int first = block * NODE_BLOCK, width = model_.kernels.width;
-  const std::size_t F = static_cast<std::size_t>(model_.n_chunks) * width, row = static_cast<std::size_t>(first);
+  const std::size_t F = static_cast<std::size_t>(model_.n_chunks) * width,
+                    row = static_cast<std::size_t>(first);
   float* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
   NodeBlock nodes{};
   nodes.n_rows = std::min(NODE_BLOCK, round_up(n_own_, model_.kernels.tile_rows) - first);
@@ -97,7 +102,8 @@ void Network::forward_block(int block, int layer, int thread) {
 }
 
 void Network::final_block(int block, int layer, int thread) {
-  model_.kernels.final(model_.final_update, model_.readout, node_block(block, layer, thread), energies_.data() + block * NODE_BLOCK);
+  model_.kernels.final(model_.final_update, model_.readout, node_block(block, layer, thread),
+                       energies_.data() + block * NODE_BLOCK);
 }
 
 void Network::reverse_block(int block, int layer, int thread) {
@@ -111,10 +117,12 @@ template <typename Begin, typename Act>
 void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
   const int n_shares = std::min(pool.size(), model_.n_chunks);
   pool.run(n_shares, [&](int share, int) {
-    for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares) begin(static_cast<std::size_t>(chunk));
+    for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares)
+      begin(static_cast<std::size_t>(chunk));
     for (int first = 0; first < n_own_; first += PAIR_BLOCK) {
       const PairRange range{first, std::min(n_own_, first + PAIR_BLOCK), graph_->centers(), graph_->pairs()};
-      for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares) act(range, static_cast<std::size_t>(chunk));
+      for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares)
+        act(range, static_cast<std::size_t>(chunk));
     }
   });
 }
@@ -129,8 +137,9 @@ void Network::initial_forward(ThreadPool& pool) {
       std::memcpy(s, embedding + static_cast<std::size_t>(species_[i]) * W, W * sizeof(float));
   };
   for_pairs(pool, embed, [&](const PairRange& range, std::size_t chunk) {
-    model_.kernels.initial_forward(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
-                                   model_.initial_phi.data() + chunk * n_species * 2 * W, species_, S_.data() + chunk * s_stride_);
+    model_.kernels.initial_forward(
+        range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
+        model_.initial_phi.data() + chunk * n_species * 2 * W, species_, S_.data() + chunk * s_stride_);
   });
 }
 
@@ -138,9 +147,10 @@ void Network::initial_reverse(ThreadPool& pool) {
   const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
   const bool accumulate = !layers_.empty();
   for_pairs(pool, nothing, [&](const PairRange& range, std::size_t chunk) {
-    model_.kernels.initial_reverse(range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
-                                   model_.initial_phi.data() + chunk * n_species * 2 * W, species_, G_.data() + chunk * s_stride_,
-                                   pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
+    model_.kernels.initial_reverse(
+        range, model_.initial_table.rows.data() + chunk * model_.initial_table.chunk_stride,
+        model_.initial_phi.data() + chunk * n_species * 2 * W, species_, G_.data() + chunk * s_stride_,
+        pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
   });
 }
 
@@ -148,8 +158,8 @@ void Network::message_forward(ThreadPool& pool, int layer) {
   const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
   const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
   for_pairs(pool, nothing, [&](const PairRange& range, std::size_t chunk) {
-    model_.kernels.message_forward(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
-                                   S_.data() + chunk * s_stride_);
+    model_.kernels.message_forward(range, table.rows.data() + chunk * table.chunk_stride,
+                                   M + chunk * m_stride_, S_.data() + chunk * s_stride_);
   });
 }
 
@@ -157,30 +167,37 @@ void Network::message_reverse(ThreadPool& pool, int layer) {
   const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
   const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
   const bool accumulate = layer + 1 < static_cast<int>(layers_.size());
-  const auto clear = [&](std::size_t chunk) { std::memset(gM_.data() + chunk * m_stride_, 0, m_stride_ * sizeof(float)); };
+  const auto clear = [&](std::size_t chunk) {
+    std::memset(gM_.data() + chunk * m_stride_, 0, m_stride_ * sizeof(float));
+  };
   for_pairs(pool, clear, [&](const PairRange& range, std::size_t chunk) {
-    model_.kernels.message_reverse(range, table.rows.data() + chunk * table.chunk_stride, M + chunk * m_stride_,
-                                   G_.data() + chunk * s_stride_, gM_.data() + chunk * m_stride_,
+    model_.kernels.message_reverse(range, table.rows.data() + chunk * table.chunk_stride,
+                                   M + chunk * m_stride_, G_.data() + chunk * s_stride_,
+                                   gM_.data() + chunk * m_stride_,
                                    pair_gradients_.data() + chunk * graph_->n_pairs() * 4, accumulate);
   });
 }
 
-// Rows travel without padding, [part][feature], so that processes with different vector widths understand each other.
+// Rows travel without padding, [part][feature], so that processes with different vector widths understand
+// each other.
 void Network::fetch_ghosts(float* array, int parts) {
   if (!exchange_) return;
   const int W = model_.kernels.width, F = model_.student.n_features;
-  const std::size_t stride = static_cast<std::size_t>(n_rows_) * parts * W, width = static_cast<std::size_t>(parts) * F;
+  const std::size_t stride = static_cast<std::size_t>(n_rows_) * parts * W,
+                    width = static_cast<std::size_t>(parts) * F;
   const auto each = [&](int first, int last, auto copy) {
     for (int atom = first; atom < last; ++atom)
       for (int part = 0; part < parts; ++part)
         for (int chunk = 0; chunk < model_.n_chunks; ++chunk)
           copy(exchanged_.data() + static_cast<std::size_t>(atom) * width + part * F + chunk * W,
-               array + static_cast<std::size_t>(chunk) * stride + (static_cast<std::size_t>(atom) * parts + part) * W,
+               array + static_cast<std::size_t>(chunk) * stride +
+                   (static_cast<std::size_t>(atom) * parts + part) * W,
                static_cast<std::size_t>(std::min(W, F - chunk * W)) * sizeof(float));
   };
   each(0, n_own_, [](float* sent, const float* own, std::size_t size) { std::memcpy(sent, own, size); });
   call_exchange(*exchange_, parts * F);
-  each(n_own_, n_all_, [](const float* received, float* ghost, std::size_t size) { std::memcpy(ghost, received, size); });
+  each(n_own_, n_all_,
+       [](const float* received, float* ghost, std::size_t size) { std::memcpy(ghost, received, size); });
 }
 
 void Network::exchange_nothing(int n_all, const Exchange& exchange) {
@@ -195,7 +212,8 @@ void Network::exchange_nothing(int n_all, const Exchange& exchange) {
 
 void Network::call_exchange(const Exchange& exchange, int width) {
   if (const int status = exchange.call(exchange.context, exchanged_.data(), width))
-    throw ExchangeError("the exchange of ghost rows between domains failed with status " + std::to_string(status));
+    throw ExchangeError("the exchange of ghost rows between domains failed with status " +
+                        std::to_string(status));
 }
 
 }  // namespace mlffd

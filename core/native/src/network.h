@@ -23,10 +23,11 @@ class Network {
 
   // Allocates all that `run` needs, so that nothing but an exchange can fail once the exchanges have begun.
   // Atoms n_own … n_all - 1 are ghosts; `exchange` may be null where there are none.
-  void prepare(const ThreadPool& pool, const PairGraph& graph, int n_own, int n_all, const std::int32_t* species,
-               const Exchange* exchange);
+  void prepare(const ThreadPool& pool, const PairGraph& graph, int n_own, int n_all,
+               const std::int32_t* species, const Exchange* exchange);
 
-  // Energies of atoms 0 … n_own - 1 and the gradient of their domain-wide sum with respect to every pair of the graph.
+  // Energies of atoms 0 … n_own - 1 and the gradient of their domain-wide sum with respect to every pair of
+  // the graph.
   void run(ThreadPool& pool);
 
   // Takes part in the exchanges of a step without any atoms of its own that could be computed.
@@ -70,10 +71,10 @@ class Network {
   int n_own_ = 0, n_all_ = 0, n_rows_ = 0, n_blocks_ = 0;
   std::size_t s_stride_ = 0, m_stride_ = 0;
   Buffer<float> S_, G_, gM_, energies_;
-  std::vector<Layer> layers_;         // L - 1
+  std::vector<Layer> layers_;           // L - 1
   std::vector<Buffer<float>> scratch_;  // by thread
-  Buffer<float> pair_gradients_;      // [chunk][pair][dr, du_x, du_y, du_z]
-  Buffer<float> exchanged_;           // (n_all, width)
+  Buffer<float> pair_gradients_;        // [chunk][pair][dr, du_x, du_y, du_z]
+  Buffer<float> exchanged_;             // (n_all, width)
 };
 
 }  // namespace mlffd

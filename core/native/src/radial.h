@@ -14,7 +14,8 @@ struct FilterSample {
 
 class Filter {
  public:
-  Filter(const Linear& linear, double scale, double cutoff) : linear_(linear), scale_(scale), cutoff_(cutoff) {}
+  Filter(const Linear& linear, double scale, double cutoff)
+      : linear_(linear), scale_(scale), cutoff_(cutoff) {}
 
   std::size_t n_channels() const { return linear_.n_out; }
   double cutoff() const { return cutoff_; }

@@ -1,4 +1,5 @@
-// Ziegler-Biersack-Littmark repulsion of close pairs, exact and in float64; formulas and sources in model/repulsion.py.
+// Ziegler-Biersack-Littmark repulsion of close pairs, exact and in float64; formulas and sources in
+// model/repulsion.py.
 #pragma once
 
 #include <vector>

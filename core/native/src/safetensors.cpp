@@ -26,7 +26,8 @@ Tensor read_tensor(const json::Value& description, std::string_view data, std::s
   Tensor tensor;
   std::size_t count = 1;
   for (const json::Value& extent : json::member(description, "shape").items) {
-    tensor.shape.push_back(static_cast<std::size_t>(json::integer(extent, 0, 1 << 24, "an extent of a tensor")));
+    tensor.shape.push_back(
+        static_cast<std::size_t>(json::integer(extent, 0, 1 << 24, "an extent of a tensor")));
     count *= tensor.shape.back();
     if (count > data.size()) throw ArtifactError("a tensor is larger than the file");
   }
@@ -34,7 +35,8 @@ Tensor read_tensor(const json::Value& description, std::string_view data, std::s
   if (offsets.size() != 2) throw ArtifactError("a tensor without its two offsets");
   const auto begin = static_cast<std::uint64_t>(json::integer(offsets[0], 0, MAX_BYTES, "an offset"));
   const auto end = static_cast<std::uint64_t>(json::integer(offsets[1], 0, MAX_BYTES, "an offset"));
-  if (end < begin || end - begin != count * size) throw ArtifactError("a tensor's size is not that of its shape");
+  if (end < begin || end - begin != count * size)
+    throw ArtifactError("a tensor's size is not that of its shape");
   const std::string_view bytes = slice(data, begin, end - begin);
   tensor.values.resize(count);
   if (size == 4)

@@ -20,7 +20,8 @@ struct ListSource {
     const Vector& xi = positions[k];
     for (std::int64_t n = list.first[k]; n < list.first[k + 1]; ++n) {
       const Neighbor& neighbor = list.neighbors[static_cast<std::size_t>(n)];
-      const Vector &xj = positions[neighbor.atom], &image = list.images[static_cast<std::size_t>(neighbor.image)];
+      const Vector &xj = positions[neighbor.atom],
+                   &image = list.images[static_cast<std::size_t>(neighbor.image)];
       add(neighbor.atom, xj[0] + image[0] - xi[0], xj[1] + image[1] - xi[1], xj[2] + image[2] - xi[2]);
     }
   }
@@ -74,7 +75,9 @@ struct DomainSource {
 
  private:
   // One of a vector and its opposite: an atom meets its own images in pairs.
-  static bool is_positive(double x, double y, double z) { return x != 0.0 ? x > 0.0 : y != 0.0 ? y > 0.0 : z > 0.0; }
+  static bool is_positive(double x, double y, double z) {
+    return x != 0.0 ? x > 0.0 : y != 0.0 ? y > 0.0 : z > 0.0;
+  }
 
   template <typename Visit>
   void each(int i, const Visit& visit) const {

@@ -13,8 +13,8 @@ constexpr int N_SAMPLES = 499;  // a prime: the samples meet the intervals at al
 
 }  // namespace
 
-// Interpolates at the knots r_0 … r_{K-2} and takes the exact slope at r_0: with the three zero rows at the end that is
-// one equation per row, tridiagonal, and solved from the top (Thomas' algorithm).
+// Interpolates at the knots r_0 … r_{K-2} and takes the exact slope at r_0: with the three zero rows at the
+// end that is one equation per row, tridiagonal, and solved from the top (Thomas' algorithm).
 SplineTable tabulate(const Filter& filter, int n_intervals) {
   const auto K = static_cast<std::size_t>(n_intervals);
   const std::size_t C = filter.n_channels();
@@ -22,7 +22,8 @@ SplineTable tabulate(const Filter& filter, int n_intervals) {
   SplineTable table{n_intervals, C, std::vector<double>((K + 3) * C, 0.0)};
   auto row = [&](std::size_t k) { return table.rows.data() + k * C; };
 
-  // c_0 = c_2 - 2h W'(r_0) turns the first equation, c_0 + 4 c_1 + c_2 = 6 W(r_0), into 4 c_1 + 2 c_2 = 6 W + 2h W'
+  // c_0 = c_2 - 2h W'(r_0) turns the first equation, c_0 + 4 c_1 + c_2 = 6 W(r_0), into 4 c_1 + 2 c_2 = 6 W +
+  // 2h W'
   std::vector<double> above(K, 0.0);  // the eliminated upper diagonal
   const FilterSample first = filter.at(TABLE_START);
   above[1] = 0.5;
@@ -61,13 +62,17 @@ double table_error(const Filter& filter, const SplineTable& table) {
       slope_error2 += r * r * (slope - exact.slope[c]) * (slope - exact.slope[c]);
     }
   }
-  const auto relative = [](double error2, double size2) { return size2 > 0.0 ? std::sqrt(error2 / size2) : 0.0; };
+  const auto relative = [](double error2, double size2) {
+    return size2 > 0.0 ? std::sqrt(error2 / size2) : 0.0;
+  };
   return std::max(relative(value_error2, value2), relative(slope_error2, slope2));
 }
 
 int choose_intervals(const std::vector<Filter>& filters) {
   for (int n = MIN_INTERVALS; n < MAX_INTERVALS; n *= 2) {
-    const auto accurate = [&](const Filter& filter) { return table_error(filter, tabulate(filter, n)) <= ACCEPTED_ERROR; };
+    const auto accurate = [&](const Filter& filter) {
+      return table_error(filter, tabulate(filter, n)) <= ACCEPTED_ERROR;
+    };
     if (std::all_of(filters.begin(), filters.end(), accurate)) return n;
   }
   return MAX_INTERVALS;

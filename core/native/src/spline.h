@@ -2,8 +2,8 @@
 //
 //     W(r) = Σ_m B_m(t) c[k + m],   m = 0 … 3,
 //
-// so one lookup reads four consecutive rows for the value and for its exact derivative. The last three rows are zero: the
-// spline vanishes at the cutoff with two derivatives, as the filter does.
+// so one lookup reads four consecutive rows for the value and for its exact derivative. The last three rows
+// are zero: the spline vanishes at the cutoff with two derivatives, as the filter does.
 #pragma once
 
 #include <vector>
@@ -27,14 +27,15 @@ struct SplineWeights {
 
 inline SplineWeights spline_weights(double t) {
   const double s = 1.0 - t, t2 = t * t;
-  return {{s * s * s / 6.0, (4.0 - t2 * (6.0 - 3.0 * t)) / 6.0, (1.0 + 3.0 * t * (1.0 + t - t2)) / 6.0, t2 * t / 6.0},
+  return {{s * s * s / 6.0, (4.0 - t2 * (6.0 - 3.0 * t)) / 6.0, (1.0 + 3.0 * t * (1.0 + t - t2)) / 6.0,
+           t2 * t / 6.0},
           {-s * s / 2.0, t * (1.5 * t - 2.0), 0.5 + t * (1.0 - 1.5 * t), t2 / 2.0}};
 }
 
 SplineTable tabulate(const Filter& filter, int n_intervals);
 
-// The largest relative error of the table, in values or in derivatives: root mean squares over all channels and over
-// distances weighted by r², as neighbours are in a liquid.
+// The largest relative error of the table, in values or in derivatives: root mean squares over all channels
+// and over distances weighted by r², as neighbours are in a liquid.
 double table_error(const Filter& filter, const SplineTable& table);
 
 // The smallest power of two of intervals, common to all filters, whose tables are accurate enough.

@@ -16,8 +16,9 @@ void read_metadata(Student& student, std::string_view document) {
   const json::Value metadata = json::parse(document);
   const double version = json::member(metadata, "format_version").real;
   if (version != FORMAT_VERSION)
-    throw ArtifactError("it is of format " + std::to_string(static_cast<long long>(version)) + ", and this library reads format " +
-                        std::to_string(FORMAT_VERSION) + ": install the version that wrote it, or export the student again");
+    throw ArtifactError("it is of format " + std::to_string(static_cast<long long>(version)) +
+                        ", and this library reads format " + std::to_string(FORMAT_VERSION) +
+                        ": install the version that wrote it, or export the student again");
   const json::Value& architecture = json::member(metadata, "architecture");
   const auto size = [&](const char* name, int low, int high) {
     return static_cast<int>(json::integer(json::member(architecture, name), low, high, name));
@@ -29,8 +30,9 @@ void read_metadata(Student& student, std::string_view document) {
   student.cutoff = json::member(architecture, "cutoff").real;
   if (!(student.cutoff >= MIN_CUTOFF)) throw ArtifactError("expected a cutoff of at least 1 Å");
   for (const json::Value& element : json::member(architecture, "elements").items)
-    student.elements.push_back(static_cast<int>(
-        json::integer(element, student.elements.empty() ? 1 : student.elements.back() + 1, MAX_ELEMENT, "ascending elements")));
+    student.elements.push_back(
+        static_cast<int>(json::integer(element, student.elements.empty() ? 1 : student.elements.back() + 1,
+                                       MAX_ELEMENT, "ascending elements")));
   if (student.elements.empty()) throw ArtifactError("expected at least one element");
 }
 
@@ -41,7 +43,8 @@ class Weights {
   std::vector<double> take(const std::string& name, const std::vector<std::size_t>& shape) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) throw ArtifactError("it lacks the weights " + name);
-    if (found->second.shape != shape) throw ArtifactError("the weights " + name + " have another shape than expected");
+    if (found->second.shape != shape)
+      throw ArtifactError("the weights " + name + " have another shape than expected");
     return std::move(found->second.values);
   }
 
@@ -72,9 +75,12 @@ void read_weights(Student& student, Weights weights) {
   student.initial_phi = weights.take("painn.initial_message.phi.weight", {S, 2 * F});
   student.initial_filter = weights.linear("painn.initial_message.filter.linear", 2 * F, R);
   for (int l = 0; l + 1 < student.n_message_passes; ++l) {
-    const std::string update = "painn.updates." + std::to_string(l), message = "painn.messages." + std::to_string(l);
-    student.updates.push_back({weights.linear(update + ".mix", 2 * F, F, false), weights.perceptron(update + ".a", 2 * F, F, 3 * F)});
-    student.messages.push_back({weights.perceptron(message + ".phi", F, F, 3 * F), weights.linear(message + ".filter.linear", 3 * F, R)});
+    const std::string update = "painn.updates." + std::to_string(l),
+                      message = "painn.messages." + std::to_string(l);
+    student.updates.push_back({weights.linear(update + ".mix", 2 * F, F, false),
+                               weights.perceptron(update + ".a", 2 * F, F, 3 * F)});
+    student.messages.push_back({weights.perceptron(message + ".phi", F, F, 3 * F),
+                                weights.linear(message + ".filter.linear", 3 * F, R)});
   }
   student.final_update = {weights.linear("painn.final_update.mix", 2 * F, F, false),
                           weights.perceptron("painn.final_update.a", 2 * F, F, 2 * F)};
@@ -93,12 +99,14 @@ Student read_student(const std::string& path) {
     const std::string file = read_file(path);
     Student student;
     const auto metadata = find_entry(file, "/extra/metadata.json");
-    if (!metadata) throw ArtifactError("it holds no metadata: it was not exported by mlff-distiller, use `mlffd export`");
+    if (!metadata)
+      throw ArtifactError("it holds no metadata: it was not exported by mlff-distiller, use `mlffd export`");
     read_metadata(student, *metadata);
     const auto weights = find_entry(file, "/extra/weights.safetensors");
     if (!weights)
-      throw ArtifactError("it was exported before artifacts carried plain weights: export it again with "
-                          "`mlffd export OLD.pt -o NEW.pt`");
+      throw ArtifactError(
+          "it was exported before artifacts carried plain weights: export it again with "
+          "`mlffd export OLD.pt -o NEW.pt`");
     read_weights(student, Weights(read_safetensors(*weights)));
     return student;
   } catch (const ArtifactError& error) {
@@ -108,12 +116,13 @@ Student read_student(const std::string& path) {
 
 std::string element_symbol(long long z) {
   static const char* const symbols[] = {
-      "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",  "Cl", "Ar", "K",  "Ca",
-      "Sc", "Ti", "V",  "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y",  "Zr",
-      "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd",
-      "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg",
-      "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm",
-      "Md", "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og"};
+      "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",  "Cl",
+      "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se",
+      "Br", "Kr", "Rb", "Sr", "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb",
+      "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er",
+      "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
+      "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No",
+      "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og"};
   const long long count = sizeof(symbols) / sizeof(symbols[0]);
   return z >= 1 && z <= count ? symbols[z - 1] : std::to_string(z);
 }

@@ -9,13 +9,15 @@ namespace {
 void add_virial(double* virial, const Pair& pair, const std::array<double, 3>& gradient, double weight) {
   for (std::size_t a = 0; a < 3; ++a)
     for (std::size_t b = 0; b < 3; ++b)
-      virial[3 * a + b] -= weight * static_cast<double>(pair.r) * static_cast<double>(pair.u[a]) * gradient[b];
+      virial[3 * a + b] -=
+          weight * static_cast<double>(pair.r) * static_cast<double>(pair.u[a]) * gradient[b];
 }
 
 }  // namespace
 
-void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
-                 const std::int32_t* species, const std::int32_t* order, const mlffd_results& results) {
+void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network,
+                 int n_own, const std::int32_t* species, const std::int32_t* order,
+                 const mlffd_results& results) {
   const auto index = [order](int atom) { return static_cast<std::size_t>(order ? order[atom] : atom); };
   sum_energies(model, graph, network, n_own, species);
   if (results.energy) {
@@ -34,10 +36,12 @@ void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, c
   if (results.atomic_virials) sum_atomic_virials(graph, n_own, order, results.atomic_virials);
 }
 
-void Sums::sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species) {
+void Sums::sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own,
+                        const std::int32_t* species) {
   energies_.reserve(static_cast<std::size_t>(n_own));
   for (int i = 0; i < n_own; ++i)
-    energies_[i] = model.student.reference_energies[static_cast<std::size_t>(species[i])] + static_cast<double>(network.energy(i));
+    energies_[i] = model.student.reference_energies[static_cast<std::size_t>(species[i])] +
+                   static_cast<double>(network.energy(i));
   for (int block = 0; block < graph.n_blocks(); ++block)
     for (const RepulsionTerm& term : graph.repulsion(block)) {
       const int j = graph.pairs()[term.pair].atom;
@@ -60,7 +64,8 @@ void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network
       for (std::size_t d = 0; d < 3; ++d) gradients_[p][d] = along * pair.u[d] + inverse * g[d + 1];
     }
     for (const RepulsionTerm& term : graph.repulsion(block))
-      for (std::size_t d = 0; d < 3; ++d) gradients_[term.pair][d] += term.value.slope * graph.pairs()[term.pair].u[d];
+      for (std::size_t d = 0; d < 3; ++d)
+        gradients_[term.pair][d] += term.value.slope * graph.pairs()[term.pair].u[d];
   });
 }
 
@@ -94,8 +99,11 @@ void Sums::sum_virial(ThreadPool& pool, const PairGraph& graph, double* virial) 
     for (std::size_t k = 0; k < 9; ++k) virial[k] += part[k];
 }
 
-void Sums::sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order, double* virials) const {
-  const auto of_atom = [&](int atom) { return virials + 9 * static_cast<std::size_t>(order ? order[atom] : atom); };
+void Sums::sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order,
+                              double* virials) const {
+  const auto of_atom = [&](int atom) {
+    return virials + 9 * static_cast<std::size_t>(order ? order[atom] : atom);
+  };
   std::fill_n(virials, 9 * static_cast<std::size_t>(n_own), 0.0);
   for (int i = 0; i < graph.n_centers(); ++i) {
     const Center& center = graph.centers()[i];

@@ -1,4 +1,5 @@
-// From the network's energies and pair gradients to energy, forces and virials, in float64 and in a fixed order.
+// From the network's energies and pair gradients to energy, forces and virials, in float64 and in a fixed
+// order.
 #pragma once
 
 #include <array>
@@ -14,8 +15,9 @@ namespace mlffd {
 
 class Sums {
  public:
-  // `order` gives the caller's index of each atom, or is null where it is the same. Atoms from n_own on are ghosts: they get
-  // nothing, and a pair with one counts half, for its other half is the neighbouring domain's.
+  // `order` gives the caller's index of each atom, or is null where it is the same. Atoms from n_own on are
+  // ghosts: they get nothing, and a pair with one counts half, for its other half is the neighbouring
+  // domain's.
   void write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
              const std::int32_t* species, const std::int32_t* order, const mlffd_results& results);
 
@@ -24,10 +26,12 @@ class Sums {
   using Matrix = std::array<double, 9>;
 
   void differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network);
-  void sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own, const std::int32_t* species);
+  void sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own,
+                    const std::int32_t* species);
   void sum_forces(const PairGraph& graph, int n_own);
   void sum_virial(ThreadPool& pool, const PairGraph& graph, double* virial);
-  void sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order, double* virials) const;
+  void sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order,
+                          double* virials) const;
 
   Buffer<Vector> gradients_;  // of each pair: dE/d(x_j - x_i)
   Buffer<Vector> forces_;

@@ -24,18 +24,20 @@ void check_positions(std::int64_t n, const double* positions) {
         throw StructureError("the position of " + atom(i) +
                              " is not finite (NaN or infinite); look for the step that produced it");
       if (std::abs(x) > FURTHEST)
-        throw StructureError("the position of " + atom(i) + " is more than 1e9 Å from the origin; look for the step that produced it");
+        throw StructureError("the position of " + atom(i) +
+                             " is more than 1e9 Å from the origin; look for the step that produced it");
     }
 }
 
 [[noreturn]] void refuse_vector(std::int64_t i, std::int64_t j) {
-  throw StructureError("the vector from " + atom(i) + " to " + atom(j) + " is not finite; look for the step that produced it");
+  throw StructureError("the vector from " + atom(i) + " to " + atom(j) +
+                       " is not finite; look for the step that produced it");
 }
 
 }  // namespace
 
-void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions, const double* cell,
-                     const std::int32_t* pbc, double skin, const mlffd_results& results) {
+void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions,
+                     const double* cell, const std::int32_t* pbc, double skin, const mlffd_results& results) {
   Made asked;
   asked.skin = skin;
   for (std::size_t a = 0; a < 3; ++a)
@@ -43,7 +45,8 @@ void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const d
       asked.pbc[a] = 1;
       std::copy_n(cell + 3 * a, 3, asked.cell.data() + 3 * a);
     }
-  if (!list_serves(asked, n, atomic_numbers, positions)) search_neighbors(asked, n, atomic_numbers, positions);
+  if (!list_serves(asked, n, atomic_numbers, positions))
+    search_neighbors(asked, n, atomic_numbers, positions);
 
   for (std::size_t k = 0; k < static_cast<std::size_t>(n); ++k) {
     const double* const x = positions + 3 * list_.order[k];
@@ -54,9 +57,11 @@ void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const d
   run(static_cast<int>(n), static_cast<int>(n), nullptr, list_.order.data(), results);
 }
 
-bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) const {
+bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
+                         const double* positions) const {
   const auto count = static_cast<std::size_t>(n);
-  if (made_.skin != asked.skin || made_.cell != asked.cell || made_.pbc != asked.pbc || made_.atomic_numbers.size() != count ||
+  if (made_.skin != asked.skin || made_.cell != asked.cell || made_.pbc != asked.pbc ||
+      made_.atomic_numbers.size() != count ||
       !std::equal(atomic_numbers, atomic_numbers + n, made_.atomic_numbers.begin()))
     return false;
   double furthest2 = 0.0;
@@ -71,7 +76,8 @@ bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* 
   return furthest2 <= 0.25 * asked.skin * asked.skin;
 }
 
-void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) {
+void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
+                              const double* positions) {
   made_.skin = -1.0;  // there is no list until the search has succeeded
   check_positions(n, positions);
   const Lattice lattice(asked.cell.data(), asked.pbc.data());
@@ -85,8 +91,9 @@ void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* a
   ++n_searches_;
 }
 
-void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges, const std::int64_t* receivers,
-                           const std::int64_t* senders, const double* edge_vec, const mlffd_results& results) {
+void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges,
+                           const std::int64_t* receivers, const std::int64_t* senders, const double* edge_vec,
+                           const mlffd_results& results) {
   made_.skin = -1.0;  // the species are overwritten
   set_species(n, atomic_numbers, nullptr);
   const auto count = static_cast<std::size_t>(n);
@@ -101,8 +108,8 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
   for (std::int64_t edge = 0; edge < n_edges; ++edge) {
     const std::int64_t i = receivers[edge], j = senders[edge];
     if (i < 0 || i >= n || j < 0 || j >= n)
-      throw ArgumentError("edge " + std::to_string(edge) + " joins atoms " + std::to_string(i) + " and " + std::to_string(j) +
-                          ", and there are " + std::to_string(n) + " atoms");
+      throw ArgumentError("edge " + std::to_string(edge) + " joins atoms " + std::to_string(i) + " and " +
+                          std::to_string(j) + ", and there are " + std::to_string(n) + " atoms");
     for (int d = 0; d < 3; ++d)
       if (!std::isfinite(edge_vec[3 * edge + d])) refuse_vector(i, j);
     ++balance[static_cast<std::size_t>(i)];
@@ -115,24 +122,30 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
   source.edges.resize(static_cast<std::size_t>(source.first[count]));
   std::vector<std::int64_t> next(source.first.begin(), source.first.end() - 1);
   for (std::int64_t edge = 0; edge < n_edges; ++edge)
-    if (is_taken(edge)) source.edges[static_cast<std::size_t>(next[static_cast<std::size_t>(receivers[edge])]++)] = edge;
+    if (is_taken(edge))
+      source.edges[static_cast<std::size_t>(next[static_cast<std::size_t>(receivers[edge])]++)] = edge;
 
   graph_.build(pool_, source, static_cast<int>(n), species_.data());
   check_pairs(nullptr);
   run(static_cast<int>(n), static_cast<int>(n), nullptr, nullptr, results);
 }
 
-void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
-                            const mlffd_neighbor_list& list, const Exchange* exchange, const mlffd_results& results) {
+void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers,
+                            const double* positions, const mlffd_neighbor_list& list,
+                            const Exchange* exchange, const mlffd_results& results) {
   made_.skin = -1.0;
   try {  // everything that can fail here alone comes before the first exchange
     check_positions(n_all + list.n_images, positions);
     set_species(n_all, atomic_numbers, nullptr);
-    graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own), species_.data());
+    graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own),
+                 species_.data());
     check_pairs(nullptr);
-    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(), exchange);
+    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(),
+                     exchange);
   } catch (...) {
-    if (exchange) network_.exchange_nothing(static_cast<int>(n_all), *exchange);  // or the other domains would wait forever
+    if (exchange)
+      network_.exchange_nothing(static_cast<int>(n_all),
+                                *exchange);  // or the other domains would wait forever
     throw;
   }
   network_.run(pool_);
@@ -159,12 +172,14 @@ void System::check_pairs(const std::int32_t* order) const {
   const std::int64_t a = order ? order[bad.i] : bad.i, b = order ? order[bad.j] : bad.j;
   if (std::isnan(bad.r2)) refuse_vector(a, b);
   const int pm = static_cast<int>(100.0 * std::sqrt(bad.r2) + 0.5);
-  throw StructureError("atoms " + std::to_string(std::min(a, b)) + " and " + std::to_string(std::max(a, b)) + " are " +
-                       std::to_string(pm) + " pm apart, less than " + std::to_string(static_cast<int>(100.0 * MIN_DISTANCE)) +
+  throw StructureError("atoms " + std::to_string(std::min(a, b)) + " and " + std::to_string(std::max(a, b)) +
+                       " are " + std::to_string(pm) + " pm apart, less than " +
+                       std::to_string(static_cast<int>(100.0 * MIN_DISTANCE)) +
                        " pm: the structure is not physical; look at these atoms");
 }
 
-void System::run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order, const mlffd_results& results) {
+void System::run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order,
+                 const mlffd_results& results) {
   network_.prepare(pool_, graph_, n_own, n_all, species_.data(), exchange);
   network_.run(pool_);
   sums_.write(pool_, *model_, graph_, network_, n_own, species_.data(), order, results);

@@ -20,12 +20,14 @@ class System {
       : model_(std::move(model)), pool_(n_threads), graph_(*model_), network_(*model_) {}
 
   // See mlffd.h.
-  void compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions, const double* cell,
-               const std::int32_t* pbc, double skin, const mlffd_results& results);
-  void compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges, const std::int64_t* receivers,
-                     const std::int64_t* senders, const double* edge_vec, const mlffd_results& results);
-  void compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers, const double* positions,
-                      const mlffd_neighbor_list& list, const Exchange* exchange, const mlffd_results& results);
+  void compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions,
+               const double* cell, const std::int32_t* pbc, double skin, const mlffd_results& results);
+  void compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges,
+                     const std::int64_t* receivers, const std::int64_t* senders, const double* edge_vec,
+                     const mlffd_results& results);
+  void compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers,
+                      const double* positions, const mlffd_neighbor_list& list, const Exchange* exchange,
+                      const mlffd_results& results);
   std::int64_t n_neighbor_searches() const { return n_searches_; }
 
  private:
@@ -38,12 +40,15 @@ class System {
     double skin = -1.0;  // no list yet
   };
 
-  bool list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions) const;
-  void search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers, const double* positions);
+  bool list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
+                   const double* positions) const;
+  void search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
+                        const double* positions);
   template <typename Integer>
   void set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order);
   void check_pairs(const std::int32_t* order) const;
-  void run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order, const mlffd_results& results);
+  void run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order,
+           const mlffd_results& results);
 
   const std::shared_ptr<const Model> model_;
   ThreadPool pool_;

@@ -5,8 +5,8 @@
 namespace mlffd {
 namespace {
 
-// A worker that has nothing to do looks for work this long before it sleeps. The loops of a step follow each other within
-// microseconds, and waking a sleeping thread takes tens of them.
+// A worker that has nothing to do looks for work this long before it sleeps. The loops of a step follow each
+// other within microseconds, and waking a sleeping thread takes tens of them.
 constexpr auto PATIENCE = std::chrono::microseconds(50);
 
 void pause() {
@@ -21,7 +21,8 @@ void pause() {
 
 ThreadPool::ThreadPool(int n_threads) {
   try {
-    for (int thread = 1; thread < n_threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+    for (int thread = 1; thread < n_threads; ++thread)
+      workers_.emplace_back([this, thread] { work(thread); });
   } catch (...) {  // the system gives no more threads: those that run must end before the error goes on
     stop();
     throw;

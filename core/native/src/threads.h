@@ -1,5 +1,5 @@
-// A pool of threads that share out numbered tasks. Which thread takes which task is left to chance, so a task writes only
-// what is its own; results then do not depend on the number of threads.
+// A pool of threads that share out numbered tasks. Which thread takes which task is left to chance, so a task
+// writes only what is its own; results then do not depend on the number of threads.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(index, thread) for index 0 … n_tasks - 1 and returns when all are done; thread is 0 … size() - 1.
+  // Calls task(index, thread) for index 0 … n_tasks - 1 and returns when all are done; thread is 0 … size()
+  // - 1.
   template <typename Task>
   void run(int n_tasks, const Task& task) {
     if (workers_.empty() || n_tasks < 2) {

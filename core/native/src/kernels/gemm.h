@@ -1,7 +1,7 @@
 // Small matrix products, out(row) (+)= bias + in(row) · matrix, with weights packed by `pack` in model.cpp.
 //
-// A tile of TILE_ROWS rows × up to PANEL chunks of the result stays in registers while the loop runs over the input
-// features: 6 × 2 in the 16 registers of AVX2 (and of SSE), 8 × 3 in the 32 of AVX-512.
+// A tile of TILE_ROWS rows × up to PANEL chunks of the result stays in registers while the loop runs over the
+// input features: 6 × 2 in the 16 registers of AVX2 (and of SSE), 8 × 3 in the 32 of AVX-512.
 #pragma once
 
 #include "kernels.h"
@@ -25,14 +25,17 @@ template <int PARTS>
 using Out = Rows<PARTS, float>;
 
 template <int N, int IN_PARTS, int OUT_PARTS>
-static __attribute__((noinline)) void tile(int in_chunks, const float* in, std::size_t in_stride, const float* w, float* out,
-                                           std::size_t out_stride, const float* bias, bool accumulate) {
+static __attribute__((noinline)) void tile(int in_chunks, const float* in, std::size_t in_stride,
+                                           const float* w, float* out, std::size_t out_stride,
+                                           const float* bias, bool accumulate) {
   V sum[TILE_ROWS][N];  // every loop over it is unrolled at once, or the compiler keeps it in memory
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n)
 #pragma GCC unroll 8
     for (int r = 0; r < TILE_ROWS; ++r)
-      sum[r][n] = accumulate ? load(out + n * out_stride + r * OUT_PARTS * W) : bias ? load(bias + n * W) : V{};
+      sum[r][n] = accumulate ? load(out + n * out_stride + r * OUT_PARTS * W)
+                  : bias     ? load(bias + n * W)
+                             : V{};
   for (int chunk = 0; chunk < in_chunks; ++chunk, in += in_stride) {
 #pragma GCC unroll 4
     for (int k = 0; k < W; ++k, w += N * W) {
@@ -54,7 +57,8 @@ static __attribute__((noinline)) void tile(int in_chunks, const float* in, std::
 }
 
 template <int IN_PARTS, int OUT_PARTS>
-static void multiply(int n_rows, const Matrix& matrix, In<IN_PARTS> in, Out<OUT_PARTS> out, const float* bias, bool accumulate) {
+static void multiply(int n_rows, const Matrix& matrix, In<IN_PARTS> in, Out<OUT_PARTS> out, const float* bias,
+                     bool accumulate) {
   const float* panel = matrix.panels;
   for (int chunk = 0; chunk < matrix.out_chunks;) {
     const int n = panel_chunks(matrix.out_chunks - chunk, PANEL);
@@ -62,9 +66,10 @@ static void multiply(int n_rows, const Matrix& matrix, In<IN_PARTS> in, Out<OUT_
       const float* x = in.data + static_cast<std::size_t>(row) * IN_PARTS * W;
       float* y = out.data + chunk * out.chunk_stride + static_cast<std::size_t>(row) * OUT_PARTS * W;
       const float* b = bias ? bias + chunk * W : nullptr;
-      const auto run = n == 3   ? tile<PANEL == 3 ? 3 : 2, IN_PARTS, OUT_PARTS>
-                       : n == 2 ? tile<2, IN_PARTS, OUT_PARTS>
-                                : tile<1, IN_PARTS, OUT_PARTS>;
+      const auto run = n == 3 ? tile < PANEL == 3 ? 3 : 2, IN_PARTS,
+                 OUT_PARTS >
+          : n == 2 ? tile<2, IN_PARTS, OUT_PARTS>
+                   : tile<1, IN_PARTS, OUT_PARTS>;
       run(matrix.in_chunks, x, in.chunk_stride, panel, y, out.chunk_stride, b, accumulate);
     }
     panel += static_cast<std::size_t>(matrix.in_chunks) * W * n * W;

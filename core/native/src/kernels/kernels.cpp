@@ -8,8 +8,18 @@
 namespace mlffd::MLFFD_ISA {
 
 extern const Kernels kernels;
-const Kernels kernels = {NAME(MLFFD_ISA), W,           TILE_ROWS,      PANEL,          initial_forward,
-                         initial_reverse, message_forward, message_reverse, phi_forward, phi_reverse,
-                         update_forward,  update_reverse,  final};
+const Kernels kernels = {NAME(MLFFD_ISA),
+                         W,
+                         TILE_ROWS,
+                         PANEL,
+                         initial_forward,
+                         initial_reverse,
+                         message_forward,
+                         message_reverse,
+                         phi_forward,
+                         phi_reverse,
+                         update_forward,
+                         update_reverse,
+                         final};
 
 }  // namespace mlffd::MLFFD_ISA

@@ -1,5 +1,5 @@
-// What happens at the atoms between the edge loops: the perceptrons φ and a, the mixing of vectors, the readout, and their
-// reverse passes. docs/native_engine.md derives the formulas.
+// What happens at the atoms between the edge loops: the perceptrons φ and a, the mixing of vectors, the
+// readout, and their reverse passes. docs/native_engine.md derives the formulas.
 //
 // Temporaries of a block are arrays [chunk][row][width]; "plane" is one such array for F features.
 #pragma once
@@ -22,7 +22,8 @@ class Block {
   In<M_PARTS> sent_in(const float* p, int part = 0) const { return {p + part * W, block.m_stride}; }
 
   template <int PARTS_IN, int PARTS_OUT>
-  void product(const Matrix& matrix, In<PARTS_IN> x, Out<PARTS_OUT> y, const float* bias, bool accumulate) const {
+  void product(const Matrix& matrix, In<PARTS_IN> x, Out<PARTS_OUT> y, const float* bias,
+               bool accumulate) const {
     multiply(block.n_rows, matrix, x, y, bias, accumulate);
   }
 
@@ -108,7 +109,8 @@ static void phi_reverse(const PhiLayer& layer, const NodeBlock& block) {
 // What an update keeps: U v and V v for each direction, |V v|, the slopes of the hidden layer, a_sv, a_vv.
 struct UpdateKept {
   UpdateKept(const Block& b, float* memory)
-      : mixed(memory), norm(mixed + 6 * b.plane), slope(norm + b.plane), sv(slope + b.plane), vv(sv + b.plane), plane(b.plane) {}
+      : mixed(memory), norm(mixed + 6 * b.plane), slope(norm + b.plane), sv(slope + b.plane),
+        vv(sv + b.plane), plane(b.plane) {}
   float* Uv(int d) const { return mixed + 2 * d * plane; }
   float* Vv(int d) const { return mixed + (2 * d + 1) * plane; }
   float *mixed, *norm, *slope, *sv, *vv;
@@ -121,7 +123,8 @@ static void update(const UpdateLayer& layer, const Block& b, const UpdateKept& k
   const NodeBlock& block = b.block;
   float* const hidden = block.scratch;
   float* const a = hidden + b.plane;  // a_ss, a_sv, a_vv
-  for (int d = 0; d < 3; ++d) b.product(layer.mix, b.node_in(block.S, 1 + d), b.out(kept.Uv(d)), nullptr, false);
+  for (int d = 0; d < 3; ++d)
+    b.product(layer.mix, b.node_in(block.S, 1 + d), b.out(kept.Uv(d)), nullptr, false);
   for (std::size_t k = 0; k < b.plane; k += W) {
     V sum = broadcast(NORM_EPSILON);
     for (int d = 0; d < 3; ++d) sum += load(kept.Vv(d) + k) * load(kept.Vv(d) + k);
@@ -146,8 +149,8 @@ static void update(const UpdateLayer& layer, const Block& b, const UpdateKept& k
   });
 }
 
-// G holds the gradient with respect to the update's output, and then that with respect to its input. Of the final update's
-// output only the s part exists.
+// G holds the gradient with respect to the update's output, and then that with respect to its input. Of the
+// final update's output only the s part exists.
 template <bool FINAL>
 static void reverse_update(const UpdateLayer& layer, const Block& b, const UpdateKept& kept) {
   const NodeBlock& block = b.block;
@@ -219,7 +222,8 @@ static void readout(const ReadoutLayer& layer, const Block& b, float* energies) 
   b.product(layer.hidden_t, b.in(hidden), b.node_out(block.G), nullptr, false);
 }
 
-static void final(const UpdateLayer& layer, const ReadoutLayer& last, const NodeBlock& block, float* energies) {
+static void final(const UpdateLayer& layer, const ReadoutLayer& last, const NodeBlock& block,
+                  float* energies) {
   const Block b(block);
   const UpdateKept kept(b, block.update);
   update<true>(layer, b, kept);

@@ -1,8 +1,9 @@
 // The edge loops: messages forward, and their gradients back. docs/native_engine.md derives the formulas.
 //
-// A pair i, j carries two messages through one filter W(r), since r_ij = r_ji and u_ji = -u_ij. Where both atoms are ours,
-// both messages are computed in one visit. Where j is a ghost, only i receives, but the pair's gradient is complete.
-// A centre's sums are added to memory at its end, since an atom may neighbour its own image.
+// A pair i, j carries two messages through one filter W(r), since r_ij = r_ji and u_ji = -u_ij. Where both
+// atoms are ours, both messages are computed in one visit. Where j is a ghost, only i receives, but the
+// pair's gradient is complete. A centre's sums are added to memory at its end, since an atom may neighbour
+// its own image.
 #pragma once
 
 #include "gemm.h"
@@ -25,7 +26,9 @@ MLFFD_INLINE const float* table_rows(const float* table, const Pair& pair) {
 MLFFD_INLINE const float* row(const float* array, int atom, int parts) {
   return array + static_cast<std::size_t>(atom) * (parts * W);
 }
-MLFFD_INLINE float* row(float* array, int atom, int parts) { return array + static_cast<std::size_t>(atom) * (parts * W); }
+MLFFD_INLINE float* row(float* array, int atom, int parts) {
+  return array + static_cast<std::size_t>(atom) * (parts * W);
+}
 
 MLFFD_INLINE void add(float* p, V x) { store(p, load(p) + x); }
 
@@ -35,7 +38,8 @@ MLFFD_INLINE void add_gradient(float* p, bool accumulate, V r, V u0, V u1, V u2)
   *gradient = accumulate ? *gradient + sum : sum;
 }
 
-// Calls act(pair index, bool both ways) for the pairs of a centre; the second argument is known at compile time.
+// Calls act(pair index, bool both ways) for the pairs of a centre; the second argument is known at compile
+// time.
 struct Yes {
   static constexpr bool value = true;
 };
@@ -48,7 +52,8 @@ MLFFD_INLINE void visit(const Center& center, Act act) {
   for (int p = center.ghosts; p < center.end; ++p) act(p, No{});
 }
 
-static void initial_forward(const PairRange& range, const float* table, const float* phi, const std::int32_t* species, float* S) {
+static void initial_forward(const PairRange& range, const float* table, const float* phi,
+                            const std::int32_t* species, float* S) {
   for (int i = range.first; i < range.last; ++i) {
     const V phi_s = load(row(phi, species[i], 2)), phi_vs = load(row(phi, species[i], 2) + W);
     float* const own = row(S, i, S_PARTS);
@@ -79,8 +84,9 @@ static void initial_forward(const PairRange& range, const float* table, const fl
   }
 }
 
-static void initial_reverse(const PairRange& range, const float* table, const float* phi, const std::int32_t* species,
-                            const float* G, float* pair_gradient, bool accumulate) {
+static void initial_reverse(const PairRange& range, const float* table, const float* phi,
+                            const std::int32_t* species, const float* G, float* pair_gradient,
+                            bool accumulate) {
   for (int i = range.first; i < range.last; ++i) {
     const V phi_s = load(row(phi, species[i], 2)), phi_vs = load(row(phi, species[i], 2) + W);
     const float* const g = row(G, i, S_PARTS);
@@ -91,13 +97,16 @@ static void initial_reverse(const PairRange& range, const float* table, const fl
       const float* const sent = row(phi, species[pair.atom], 2);
       const float* const h = row(G, pair.atom, S_PARTS);
       const V W_vs = spline<INITIAL_FILTERS>(rows, pair.b, 1);
-      const V dW_s = spline<INITIAL_FILTERS>(rows, pair.db, 0), dW_vs = spline<INITIAL_FILTERS>(rows, pair.db, 1);
+      const V dW_s = spline<INITIAL_FILTERS>(rows, pair.db, 0),
+              dW_vs = spline<INITIAL_FILTERS>(rows, pair.db, 1);
       const V sent_vs = load(sent + W);
       const V k0 = sent_vs * g0 - phi_vs * load(h + W);
       const V k1 = sent_vs * g1 - phi_vs * load(h + 2 * W);
       const V k2 = sent_vs * g2 - phi_vs * load(h + 3 * W);
-      const V dr = (load(sent) * g_s + phi_s * load(h)) * dW_s + (k0 * pair.u[0] + k1 * pair.u[1] + k2 * pair.u[2]) * dW_vs;
-      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, W_vs * k0, W_vs * k1, W_vs * k2);
+      const V dr = (load(sent) * g_s + phi_s * load(h)) * dW_s +
+                   (k0 * pair.u[0] + k1 * pair.u[1] + k2 * pair.u[2]) * dW_vs;
+      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, W_vs * k0, W_vs * k1,
+                   W_vs * k2);
     }
   }
 }
@@ -105,7 +114,8 @@ static void initial_reverse(const PairRange& range, const float* table, const fl
 static void message_forward(const PairRange& range, const float* table, const float* M, float* S) {
   for (int i = range.first; i < range.last; ++i) {
     const float* const m = row(M, i, M_PARTS);
-    const V m_s = load(m), m_vs = load(m + W), m0 = load(m + 2 * W), m1 = load(m + 3 * W), m2 = load(m + 4 * W);
+    const V m_s = load(m), m_vs = load(m + W), m0 = load(m + 2 * W), m1 = load(m + 3 * W),
+            m2 = load(m + 4 * W);
     float* const own = row(S, i, S_PARTS);
     V s{}, v0{}, v1{}, v2{};
     visit(range.centers[i], [&](int p, auto both) __attribute__((always_inline)) {
@@ -136,11 +146,12 @@ static void message_forward(const PairRange& range, const float* table, const fl
   }
 }
 
-static void message_reverse(const PairRange& range, const float* table, const float* M, const float* G, float* gM,
-                            float* pair_gradient, bool accumulate) {
+static void message_reverse(const PairRange& range, const float* table, const float* M, const float* G,
+                            float* gM, float* pair_gradient, bool accumulate) {
   for (int i = range.first; i < range.last; ++i) {
     const float* const m = row(M, i, M_PARTS);
-    const V m_s = load(m), m_vs = load(m + W), m0 = load(m + 2 * W), m1 = load(m + 3 * W), m2 = load(m + 4 * W);
+    const V m_s = load(m), m_vs = load(m + W), m0 = load(m + 2 * W), m1 = load(m + 3 * W),
+            m2 = load(m + 4 * W);
     const float* const g = row(G, i, S_PARTS);
     const V g_s = load(g), g0 = load(g + W), g1 = load(g + 2 * W), g2 = load(g + 3 * W);
     float* const own = row(gM, i, M_PARTS);
@@ -170,13 +181,14 @@ static void message_reverse(const PairRange& range, const float* table, const fl
         add(other + 4 * W, W_vv * g2);
       }
       const V n_vs = load(n + W);
-      const V d_vv = load(n + 2 * W) * g0 + load(n + 3 * W) * g1 + load(n + 4 * W) * g2 + m0 * h0 + m1 * h1 + m2 * h2;
+      const V d_vv =
+          load(n + 2 * W) * g0 + load(n + 3 * W) * g1 + load(n + 4 * W) * g2 + m0 * h0 + m1 * h1 + m2 * h2;
       const V dr = (load(n) * g_s + m_s * h_s) * spline<MESSAGE_FILTERS>(rows, pair.db, 0) +
                    (n_vs * gu - m_vs * hu) * spline<MESSAGE_FILTERS>(rows, pair.db, 1) +
                    d_vv * spline<MESSAGE_FILTERS>(rows, pair.db, 2);
       const V x = W_vs * n_vs, y = W_vs * m_vs;
-      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, x * g0 - y * h0, x * g1 - y * h1,
-                   x * g2 - y * h2);
+      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, x * g0 - y * h0,
+                   x * g1 - y * h1, x * g2 - y * h2);
     });
     add(own, gm_s);
     add(own + W, gm_vs);

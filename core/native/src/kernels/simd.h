@@ -1,4 +1,5 @@
-// One vector register of floats, by the vector extension of GCC and Clang: the same source for every instruction set.
+// One vector register of floats, by the vector extension of GCC and Clang: the same source for every
+// instruction set.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ MLFFD_INLINE V sqrt(V x) {
   return x;
 }
 
-// 2^(x log2 e) as 2^n · 2^f with |f| ≤ 1/2; relative error below 2e-7. Adding 1.5 · 2^23 rounds to an integer.
+// 2^(x log2 e) as 2^n · 2^f with |f| ≤ 1/2; relative error below 2e-7. Adding 1.5 · 2^23 rounds to an
+// integer.
 MLFFD_INLINE V exp(V x) {
   const V shift = broadcast(12582912.0f), limit = broadcast(126.0f);
   V y = x * 1.44269504f;
@@ -81,7 +83,8 @@ MLFFD_INLINE V4 sums(V a, V b, V c, V d) {
   return __builtin_shufflevector(abcd, abcd, 0, 1, 2, 3) + __builtin_shufflevector(abcd, abcd, 4, 5, 6, 7);
 #elif MLFFD_WIDTH == 16
   return (__builtin_shufflevector(abcd, abcd, 0, 1, 2, 3) + __builtin_shufflevector(abcd, abcd, 4, 5, 6, 7)) +
-         (__builtin_shufflevector(abcd, abcd, 8, 9, 10, 11) + __builtin_shufflevector(abcd, abcd, 12, 13, 14, 15));
+         (__builtin_shufflevector(abcd, abcd, 8, 9, 10, 11) +
+          __builtin_shufflevector(abcd, abcd, 12, 13, 14, 15));
 #endif
 }
 
