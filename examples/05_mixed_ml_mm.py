@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import openmm
 import typer
 from ase import units
+from openmm import app
 from openmmml import MLPotential
 from rich.console import Console
 
-import openmm
 from mlff_distiller.cli import run_app
 from mlff_distiller.evaluation.plots import new_figure
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_openmm.states import read_energies, read_positions
-from openmm import app
 
 ML_GROUP = 1  # force group of the student, so that its energy can be read alone
 CUTOFF = 0.7  # nm, of the force field

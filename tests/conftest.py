@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from mlff_distiller.export.artifact import Provenance, describe
+from mlff_distiller.export.torchscript import save_torchscript
 from mlff_distiller.model.potential import StudentForceField
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)
@@ -33,6 +37,15 @@ def random_student(
 def student() -> StudentForceField:
     """Float64, so that differences are exact enough to judge."""
     return random_student()
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small float32 student of random weights."""
+    path = tmp_path_factory.mktemp("artifact") / "student.pt"
+    student = random_student(dtype=torch.float32)
+    save_torchscript(path, student, describe(student, "student", Provenance(teacher={"teacher": "none"})))
+    return path
 
 
 def ethanol() -> Atoms:

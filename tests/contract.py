@@ -5,6 +5,8 @@ The reference for symmetry is the potential itself on the transformed structure;
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.engines import SinglePoint
 from mlff_distiller.model.potential import Potential, Prediction
 from tests.conftest import ethanol, triclinic_crystal
 
@@ -188,3 +191,93 @@ class ExactContract(PotentialContract):
         assert abs(energies[1] - outside) < 1e-7
         assert abs(forces[1]) < 1e-5
         assert abs(forces[1] / forces[0]) == pytest.approx(1e-2, rel=0.3)
+
+
+class EngineContract:
+    """What every engine must do, from positions to energies. Subclass it and give a ``single_point`` fixture.
+
+    ``single_point`` takes a structure and gives a `SinglePoint`. The engine's student is one of random weights in which every
+    term matters, so its forces are large.
+    """
+
+    tolerance = 1e-4  # eV and eV/Å
+    step = 1e-2  # Å, or strain, of central differences: float32 energies are not exact enough for less
+    derivative_tolerance = 1e-2  # of the largest component
+
+    @pytest.mark.parametrize("make", [ethanol, triclinic_crystal])
+    def test_rotation(self, single_point: Callable[[Atoms], SinglePoint], make) -> None:
+        q = Rotation.random(random_state=5).as_matrix()
+        atoms = make()
+        turned = Atoms(atoms, positions=atoms.positions @ q.T, cell=atoms.cell.array @ q.T)
+        a, b = single_point(atoms), single_point(turned)
+        assert b.energy == pytest.approx(a.energy, abs=self.tolerance)
+        np.testing.assert_allclose(b.forces, a.forces @ q.T, atol=self.tolerance)
+
+    def test_permutation(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        atoms = ethanol()
+        order = np.random.default_rng(1).permutation(len(atoms))
+        a, b = single_point(atoms), single_point(atoms[order])
+        assert b.energy == pytest.approx(a.energy, abs=self.tolerance)
+        np.testing.assert_allclose(b.forces, a.forces[order], atol=self.tolerance)
+
+    def test_lattice_translations(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        atoms = triclinic_crystal()
+        moved = atoms.copy()
+        moved.positions += np.array([[1, 0, 0], [0, -2, 1], [3, 3, 3], [0, 0, 0]]) @ atoms.cell.array
+        a, b = single_point(atoms), single_point(moved)
+        assert b.energy == pytest.approx(a.energy, abs=self.tolerance)
+        np.testing.assert_allclose(b.forces, a.forces, atol=self.tolerance)
+
+    def test_small_cell_equals_its_supercell(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        atoms = triclinic_crystal()
+        a, b = single_point(atoms), single_point(atoms * (3, 2, 2))
+        assert b.energy / 12 == pytest.approx(a.energy, abs=self.tolerance)
+        np.testing.assert_allclose(b.forces, np.tile(a.forces, (12, 1)), atol=self.tolerance)
+
+    def test_structure_stays_as_it_is(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        atoms = triclinic_crystal()
+        copy = atoms.copy()
+        single_point(atoms)
+        assert atoms == copy
+
+    def test_one_atom(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        point = single_point(Atoms("O"))
+        assert np.isfinite(point.energy)
+        assert not point.forces.any()
+
+    def test_no_edges_gives_the_free_atoms(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        pair = single_point(Atoms("OC", positions=[[0, 0, 0], [0, 0, 6.0]]))
+        free = sum(single_point(Atoms(symbol)).energy for symbol in "OC")
+        assert pair.energy == pytest.approx(free, abs=self.tolerance)
+        assert not pair.forces.any()
+
+    @pytest.mark.parametrize("make", [ethanol, triclinic_crystal])
+    def test_forces_against_central_differences(
+        self, single_point: Callable[[Atoms], SinglePoint], make
+    ) -> None:
+        atoms = make()
+        forces = single_point(atoms).forces
+        for atom, axis in ((0, 0), (1, 2), (3, 1)):
+            energies = []
+            for sign in (1, -1):
+                moved = atoms.copy()
+                moved.positions[atom, axis] += sign * self.step
+                energies.append(single_point(moved).energy)
+            numerical = -(energies[0] - energies[1]) / (2 * self.step)
+            scale = np.abs(forces).max()
+            assert forces[atom, axis] == pytest.approx(numerical, abs=self.derivative_tolerance * scale)
+
+    def test_pressure_against_central_differences(self, single_point: Callable[[Atoms], SinglePoint]) -> None:
+        atoms = triclinic_crystal()
+        stress = single_point(atoms).stress
+        if stress is None:
+            pytest.skip("this engine gives no stress")
+        energies = []
+        for sign in (1, -1):
+            scaled = atoms.copy()
+            scaled.set_cell(atoms.cell.array * (1 + sign * self.step / 3), scale_atoms=True)
+            energies.append(single_point(scaled).energy)
+        numerical = (energies[0] - energies[1]) / (2 * self.step / 3) / atoms.get_volume()
+        assert stress[:3].sum() == pytest.approx(
+            numerical, abs=3 * self.derivative_tolerance * np.abs(stress).max()
+        )

@@ -236,7 +236,9 @@ def nve(
     equilibration: Annotated[float, typer.Option(min=0.0, help="ps with a thermostat before.")] = 1.0,
     dtype: Annotated[str, typer.Option(help="float32 or float64, of the network.")] = "float32",
     seed: Seed = 0,
-    scaling: Annotated[bool, typer.Option(help="Also compare half, the same and twice the time step.")] = True,
+    scaling: Annotated[
+        bool, typer.Option(help="Also compare half, the same and twice the time step.")
+    ] = True,
     reference: Annotated[
         Path | None, typer.Option(help="The teacher's trajectory (extended XYZ), for g(r).")
     ] = None,

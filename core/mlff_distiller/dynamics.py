@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.export.torchscript import TorchScriptPotential
-from mlff_distiller.model.potential import Evaluation, Prediction
+from mlff_distiller.model.potential import Evaluation, Potential, Prediction
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import artifact_path, load
 from mlff_distiller.verlet import VerletList
@@ -31,6 +31,16 @@ class StructurePotential(Protocol):
     @property
     def metadata(self) -> Metadata:
         """Of the artifact."""
+        ...
+
+    @property
+    def batched(self) -> Potential:
+        """The same student as a function of edges, for many structures at once."""
+        ...
+
+    @property
+    def n_neighbor_searches(self) -> int:
+        """How often `evaluate` had to search for neighbours."""
         ...
 
     def evaluate(
@@ -60,6 +70,11 @@ class VerletPotential:
     def metadata(self) -> Metadata:
         """Of the artifact."""
         return self.potential.metadata
+
+    @property
+    def batched(self) -> Potential:
+        """The student as a function of edges."""
+        return self.potential
 
     @property
     def n_neighbor_searches(self) -> int:

@@ -71,11 +71,19 @@ def nve_with_progress(
     runner = find_engine(engine)
     _, atoms = read_structures([structure])[0]
     if reference is not None and not atoms.pbc.all():
-        raise ConfigError("a radial distribution needs a periodic structure; leave out the reference trajectory")
+        raise ConfigError(
+            "a radial distribution needs a periodic structure; leave out the reference trajectory"
+        )
     output.mkdir(parents=True, exist_ok=True)
     settings = replace(settings, trajectory=frames_path(output))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console) as progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} steps"),
+    )
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
+    ) as progress:
         tasks = {}
 
         def report(what: str, done: int, total: int) -> None:

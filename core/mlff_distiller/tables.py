@@ -138,7 +138,9 @@ def _energy_cells(errors: EnergyErrors) -> list[str]:
 
 def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
     """What `mlffd verify` found."""
-    table = Table("", "structures", "max |ΔE| eV/atom", "max |ΔF| eV/Å", "max |Δstress| eV/Å³", "worst", "", title=model)
+    table = Table(
+        "", "structures", "max |ΔE| eV/atom", "max |ΔF| eV/Å", "max |Δstress| eV/Å³", "worst", "", title=model
+    )
     for row in found:
         if row.missing is not None:
             table.add_row(row.name, "", "", "", "", row.missing, "not installed")
@@ -146,7 +148,13 @@ def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
         stress = "" if row.stress is None else f"{row.stress:.1e}"
         verdict = "agrees" if row.acceptable else "[bold red]DISAGREES[/]"
         table.add_row(
-            row.name, str(row.n_structures), f"{row.energy:.1e}", f"{row.forces:.1e}", stress, row.worst, verdict
+            row.name,
+            str(row.n_structures),
+            f"{row.energy:.1e}",
+            f"{row.forces:.1e}",
+            stress,
+            row.worst,
+            verdict,
         )
     return table
 
@@ -162,7 +170,10 @@ def nve_table(title: str, report: NVEReport) -> Table:
     if report.order is not None:
         spread = ", ".join(f"{dt:g} fs: {value:.4f}" for dt, value in report.fluctuations.items())
         table.add_row("by time step", f"{spread} meV/atom; order {report.order:.2f} (2 is right)")
-    table.add_row("bonds", f"{'intact' if bonds.intact else '[bold red]BROKEN[/]'}, off by {bonds.bond_deviation.max():.2f} Å")
+    table.add_row(
+        "bonds",
+        f"{'intact' if bonds.intact else '[bold red]BROKEN[/]'}, off by {bonds.bond_deviation.max():.2f} Å",
+    )
     if bonds.rmsd.size:
         table.add_row("RMSD at the end", f"{bonds.rmsd[-1]:.2f} Å")
     table.add_row("grade", report.grade)

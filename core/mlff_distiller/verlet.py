@@ -63,7 +63,11 @@ class VerletList:
         if self._built_for is None or self.skin == 0:
             return False
         old_positions, old_cell, old_pbc = self._built_for
-        if positions.shape != old_positions.shape or not torch.equal(cell, old_cell) or not torch.equal(pbc, old_pbc):
+        if (
+            positions.shape != old_positions.shape
+            or not torch.equal(cell, old_cell)
+            or not torch.equal(pbc, old_pbc)
+        ):
             return False
         moved = torch.linalg.vector_norm(positions - old_positions, dim=1)
         return positions.shape[0] == 0 or float(moved.max()) <= 0.5 * self.skin

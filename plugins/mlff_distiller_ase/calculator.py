@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, Parameters, all_changes
 
 from mlff_distiller.ase_bridge import PROPERTIES, ase_results
-from mlff_distiller.dynamics import SKIN, VerletPotential, load_for_dynamics
+from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
 from mlff_distiller_ase.batches import MAX_EDGES, evaluate_batches
@@ -51,6 +51,7 @@ class DistilledCalculator(Calculator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.potential: StructurePotential
         if isinstance(model, TorchScriptPotential):
             self.potential = VerletPotential(model, skin)
         elif isinstance(model, NativePotential):
@@ -58,7 +59,7 @@ class DistilledCalculator(Calculator):
         else:
             self.potential = load_for_dynamics(model, device, dtype, skin, backend, threads)
         name = str(model) if isinstance(model, str | Path) else self.potential.metadata.name
-        self.parameters.update(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
+        self.parameters = Parameters(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
 
     def calculate(
         self,
@@ -89,6 +90,4 @@ class DistilledCalculator(Calculator):
         Raises:
             StructureError: Names the structure by its index.
         """
-        is_native = isinstance(self.potential, NativePotential)
-        backend = self.potential if is_native else self.potential.potential
-        return list(evaluate_batches(backend, structures, max_edges))
+        return list(evaluate_batches(self.potential.batched, structures, max_edges))

@@ -23,12 +23,7 @@ class AseEngine:
     ) -> dict[str, SinglePoint]:
         """See `mlff_distiller.engines.Engine`."""
         calculator = DistilledCalculator(model, dtype=dtype)
-        results = {}
-        for name, atoms in structures.items():
-            calculator.calculate(atoms)
-            found = calculator.results
-            results[name] = SinglePoint(found["energy"], found["forces"], found.get("stress"))
-        return results
+        return {name: ase_single_point(calculator, atoms) for name, atoms in structures.items()}
 
     def nve(
         self, atoms: Atoms, model: str, settings: NVESettings, report: Callable[[int], None] | None = None
@@ -36,3 +31,11 @@ class AseEngine:
         """See `mlff_distiller.engines.Engine`."""
         atoms.calc = DistilledCalculator(model, dtype=settings.dtype)
         return run_nve(atoms, settings, report)
+
+
+def ase_single_point(calculator: DistilledCalculator, atoms: Atoms) -> SinglePoint:
+    """What a calculator says of one structure."""
+    calculator.calculate(atoms)
+    return SinglePoint(
+        calculator.results["energy"], calculator.results["forces"], calculator.results.get("stress")
+    )

@@ -29,7 +29,9 @@ def build(
         plugin = build_plugin(source, force)
     console.print(f"{plugin}", soft_wrap=True)
     if source is None:
-        console.print("lmp finds it by itself; try: echo 'pair_style distilled' | lmp -in /dev/stdin", soft_wrap=True)
+        console.print(
+            "lmp finds it by itself; try: echo 'pair_style distilled' | lmp -in /dev/stdin", soft_wrap=True
+        )
     else:
         console.print(f"load it in an input script with: plugin load {plugin}", soft_wrap=True)
 

@@ -25,13 +25,17 @@ boundary {system.boundary}
 read_data {data}"""
 
 
-def potential_lines(symbols: Sequence[str], model: str | Path, dtype: str = "float32", options: str = "") -> str:
+def potential_lines(
+    symbols: Sequence[str], model: str | Path, dtype: str = "float32", options: str = ""
+) -> str:
     """pair_style and pair_coeff; ``options`` are more options of the style."""
     return f"""pair_style distilled {PRECISION[dtype]} {options}
 pair_coeff * * "{model}" {" ".join(symbols)}"""
 
 
-def write_input(atoms: Atoms, model: str, folder: Path, name: str, temperature: float = 300.0) -> tuple[Path, Path]:
+def write_input(
+    atoms: Atoms, model: str, folder: Path, name: str, temperature: float = 300.0
+) -> tuple[Path, Path]:
     """A data file and an input script for a structure: minimise, heat, and run at constant energy.
 
     Args:
@@ -56,7 +60,8 @@ def write_input(atoms: Atoms, model: str, folder: Path, name: str, temperature: 
         raise StructureError(f"{model} does not know {' '.join(unknown)}; it knows {' '.join(known)}")
     data, script = folder / f"{name}.data", folder / f"in.{name}"
     system.write_data(data)
-    text = f"""# {atoms.get_chemical_formula()} with the student {model}; lmp -in {script.name}, or mpirun -n 4 lmp -in {script.name}
+    text = f"""# {atoms.get_chemical_formula()} with the student {model}. Run: lmp -in {script.name}
+# or on several ranks: mpirun -n 4 lmp -in {script.name}
 {system_lines(system, data.name)}
 
 {potential_lines(system.symbols, model)}

@@ -38,14 +38,20 @@ class LammpsSystem:
 
     @property
     def boundary(self) -> str:
-        """Periodic, or a box that grows with the atoms but never shrinks: LAMMPS cannot bin a box much smaller than the cutoff."""
+        """Periodic, or a box that grows with the atoms and never shrinks: LAMMPS cannot bin one far below the cutoff."""
         return " ".join("p" if periodic else "m" for periodic in self.atoms.pbc)
 
     def write_data(self, path: Path) -> None:
         """The LAMMPS data file: box, masses and positions; units metal (Å, u)."""
         text = io.StringIO()
         write_lammps_data(
-            text, self.atoms, specorder=self.symbols, masses=True, prismobj=self.prism, units="metal", atom_style="atomic"
+            text,
+            self.atoms,
+            specorder=self.symbols,
+            masses=True,
+            prismobj=self.prism,
+            units="metal",
+            atom_style="atomic",
         )
         replace_file(path, [text.getvalue().encode()])
 
@@ -65,14 +71,18 @@ def lammps_system(atoms: Atoms) -> LammpsSystem:
     lengths = boxed.cell.lengths()
     for axis in np.flatnonzero(~boxed.pbc):
         shift = 0.5 * MARGIN / lengths[axis] - scaled[:, axis].min()
-        boxed.positions += shift * boxed.cell[axis]
+        boxed.positions += shift * boxed.cell.array[axis]
     symbols = [chemical_symbols[number] for number in sorted(set(atoms.numbers.tolist()))]
     return LammpsSystem(boxed, Prism(boxed.cell.array, pbc=boxed.pbc), symbols)
 
 
 def _complete_box(atoms: Atoms) -> np.ndarray:
     """(3, 3) Å: open directions orthogonal to the periodic ones, long enough for the atoms."""
-    cell = complete_cell(torch.from_numpy(atoms.cell.array.copy()), torch.from_numpy(atoms.pbc.copy())).numpy().copy()
+    cell = (
+        complete_cell(torch.from_numpy(atoms.cell.array.copy()), torch.from_numpy(atoms.pbc.copy()))
+        .numpy()
+        .copy()
+    )
     if np.linalg.det(cell) < 0 and not atoms.pbc.all():
         cell[np.flatnonzero(~atoms.pbc)[0]] *= -1.0  # LAMMPS needs a right-handed box
     for axis in np.flatnonzero(~atoms.pbc):

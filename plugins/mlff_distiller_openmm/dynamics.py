@@ -12,9 +12,8 @@ from ase import Atoms
 from ase.io.extxyz import write_extxyz
 from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
 
-from mlff_distiller.engines import NVESettings
 from mlff_distiller.errors import require
-from mlff_distiller.evaluation.drift import EnergyTrace
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
 from mlff_distiller_openmm.states import read_energies, read_positions, read_velocities
 from mlff_distiller_openmm.system import AtomsSystem, atoms_system
@@ -73,7 +72,8 @@ def run_openmm_nve(
         for done in _steps(integrator, settings.n_steps, settings.interval):
             records.append((done * settings.time_step, *read_energies(context.getState(energy=True))))
             _from_context(atoms, placed, context)
-            _write_frame(stream, atoms)
+            if done % settings.frame_interval == 0:
+                _write_frame(stream, atoms)
             if report is not None:
                 report(settings.n_equilibration + done)
     time, potential, kinetic = np.array(records).T

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.model.potential import Potential
+from mlff_distiller_openmm.models import Model
 from mlff_distiller_openmm.openmm_torch import has_openmm_torch
 from mlff_distiller_openmm.pythonforce import create_pythonforce
 from mlff_distiller_openmm.region import find_region
 from mlff_distiller_openmm.torchforce import create_torchforce
 
 if TYPE_CHECKING:
-    from openmm.app import Topology
-
     from openmm import Force
+    from openmm.app import Topology
 
 BACKENDS = {"torchforce": create_torchforce, "pythonforce": create_pythonforce}
 MAX_FORCE_GROUP = 31  # of OpenMM
@@ -24,7 +22,7 @@ MAX_FORCE_GROUP = 31  # of OpenMM
 
 def create_force(
     topology_or_numbers: Topology | Sequence[int],
-    model: str | Path | Potential = "tiny",
+    model: Model = "tiny",
     *,
     backend: str = "auto",
     atoms: Iterable[int] | None = None,

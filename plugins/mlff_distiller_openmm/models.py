@@ -1,22 +1,28 @@
-"""From what a user calls a model to a potential that can compute. A native backend for CPUs will be chosen here."""
+"""From what a user calls a model to a student that can compute."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from ase.data import chemical_symbols
 
+from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
 from mlff_distiller.errors import StructureError
-from mlff_distiller.model.potential import Potential
+from mlff_distiller.export.artifact import Metadata
+from mlff_distiller.export.torchscript import TorchScriptPotential
+from mlff_distiller.native import NativePotential
 from mlff_distiller.registry import load
 from mlff_distiller_openmm.region import Region
 
+Model = str | Path | TorchScriptPotential | NativePotential
 
-def open_potential(model: str | Path | Potential, device: str | None, dtype: str) -> Potential:
-    """A potential from a shipped name or a path; one that is loaded already is taken as it is, with its device and dtype.
+
+def open_structure_potential(model: Model, device: str | None, dtype: str) -> StructurePotential:
+    """A student for a PythonForce: on the native engine where that can be.
 
     Args:
-        model: See `create_force`.
+        model: A shipped name, a path, or a loaded potential, which is taken as it is.
         device: Any torch device; None takes the GPU where there is one.
         dtype: ``float32`` or ``float64``.
 
@@ -24,23 +30,35 @@ def open_potential(model: str | Path | Potential, device: str | None, dtype: str
         ArtifactError: There is no such student, or its file is damaged.
         ConfigError: Unknown dtype, or a device that is not there.
     """
-    if not isinstance(model, str | Path):
+    if isinstance(model, str | Path):
+        return load_for_dynamics(model, device or default_device(), dtype)
+    return VerletPotential(model, SKIN) if isinstance(model, TorchScriptPotential) else model
+
+
+def open_torchscript(model: Model, device: str | None, dtype: str) -> TorchScriptPotential:
+    """A student for a TorchForce; arguments and errors as for `open_structure_potential`."""
+    if isinstance(model, TorchScriptPotential):
         return model
-    return load(model, device or ("cuda" if torch.cuda.is_available() else "cpu"), dtype)
+    path = model.path if isinstance(model, NativePotential) else model
+    return load(path, device or default_device(), dtype)
 
 
-def check_elements(potential: Potential, region: Region) -> None:
-    """Refuse elements that the potential does not know before any step is made, by asking it for the free atoms.
+def default_device() -> str:
+    """The GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_elements(metadata: Metadata, region: Region) -> None:
+    """Refuse elements that the student does not know before any step is made.
 
     Raises:
         StructureError: Names the particle and its element.
     """
-    numbers = torch.tensor(region.numbers)
-    no_edges = torch.zeros(2, 0, dtype=torch.int64)
-    try:
-        potential.compute(
-            numbers, no_edges, torch.zeros(0, 3), torch.zeros_like(numbers), torch.zeros(1, 3, 3)
-        )
-    except StructureError as error:
-        counted = "" if region.atoms is None else " (atoms are counted within atoms=)"
-        raise StructureError(f"{error}{counted}") from None
+    known = metadata.elements
+    for index, number in enumerate(region.numbers):
+        if chemical_symbols[number] not in known:
+            counted = "" if region.atoms is None else " (atoms are counted within atoms=)"
+            raise StructureError(
+                f"atom {index} has atomic number {number}, which this student does not know; it knows "
+                f"{' '.join(known)}. Choose or distil a student with that element{counted}"
+            )

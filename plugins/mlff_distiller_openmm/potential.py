@@ -14,9 +14,8 @@ from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 from mlff_distiller.errors import ConfigError
 
 if TYPE_CHECKING:
-    from openmm.app import Topology
-
     import openmm
+    from openmm.app import Topology
 
 ANY_MODEL = "distilled"
 PREFIX = "distilled-"

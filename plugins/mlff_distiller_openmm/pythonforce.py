@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential
 from mlff_distiller.errors import require
-from mlff_distiller.export.artifact import METADATA_ENTRY
 from mlff_distiller.export.torchscript import TorchScriptPotential
-from mlff_distiller.graph import checked_graph
-from mlff_distiller.model.potential import Potential
+from mlff_distiller.native import NativePotential
 from mlff_distiller_openmm.conversions import KJ_PER_MOL, KJ_PER_MOL_NM
-from mlff_distiller_openmm.models import check_elements, open_potential
+from mlff_distiller_openmm.models import Model, check_elements, open_structure_potential
 from mlff_distiller_openmm.region import Region
 from mlff_distiller_openmm.states import read_box, read_positions
 
@@ -25,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class Computation:
-    """What OpenMM calls at every step. It can be pickled, hence written to XML, together with its potential.
+    """What OpenMM calls at every step. It can be pickled, hence written to XML, together with its student.
 
     Args:
-        potential: Any backend.
+        potential: Keeps its neighbour list from step to step.
         numbers: Atomic numbers of the n atoms.
         periodic: Whether OpenMM's box vectors count.
     """
 
-    def __init__(self, potential: Potential, numbers: tuple[int, ...], periodic: bool) -> None:
+    def __init__(self, potential: StructurePotential, numbers: tuple[int, ...], periodic: bool) -> None:
         self.potential = potential
-        self.numbers = torch.tensor(numbers)  # (n,)
-        self.pbc = torch.tensor([True] * 3) if periodic else None
+        self.numbers = np.array(numbers, dtype=np.int64)  # (n,)
+        self.periodic = periodic
 
     def __call__(self, state: State) -> tuple[float, np.ndarray]:
         """Energy in kJ/mol and forces (n, 3) in kJ/mol/nm of a state.
@@ -44,51 +42,47 @@ class Computation:
         Raises:
             StructureError: Positions that are not finite, or atoms on top of each other.
         """
-        positions = torch.from_numpy(read_positions(state))
-        cell = None if self.pbc is None else torch.from_numpy(read_box(state))
-        graph = checked_graph(self.numbers, positions, None, cell, self.pbc, self.potential.cutoff)
-        prediction = self.potential.compute(*graph)
-        return prediction.energy.item() * KJ_PER_MOL, prediction.forces.cpu().numpy() * KJ_PER_MOL_NM
+        cell = read_box(state) if self.periodic else np.zeros((3, 3))
+        pbc = np.full(3, self.periodic)
+        found = self.potential.evaluate(self.numbers, read_positions(state), cell, pbc)
+        return found.energy * KJ_PER_MOL, found.forces * KJ_PER_MOL_NM
 
     def __reduce__(self) -> tuple[Callable[..., Computation], tuple[Any, ...]]:
-        potential: Any = self.potential
-        if isinstance(potential, TorchScriptPotential):
-            potential = _PackedPotential(potential)
-        return _restore, (potential, tuple(self.numbers.tolist()), self.pbc is not None)
+        return _restore, (_Packed(self.potential), tuple(self.numbers.tolist()), self.periodic)
 
 
-class _PackedPotential:
-    """A TorchScript potential as bytes, since torch does not pickle scripted modules."""
+class _Packed:
+    """A student as the bytes of its artifact, so that the XML file is whole without any other file."""
 
-    def __init__(self, potential: TorchScriptPotential) -> None:
-        extra_files = {METADATA_ENTRY: potential.metadata.to_json()}
-        self.artifact = potential.module.save_to_buffer(_extra_files=extra_files)
-        self.device = str(potential.device)
-        self.dtype = str(potential.module.energy_scale.dtype).removeprefix("torch.")
+    def __init__(self, potential: StructurePotential) -> None:
+        if isinstance(potential, VerletPotential):
+            source = potential.potential
+            self.torch_arguments: tuple[str, str] | None = (str(source.device), source.dtype)
+        elif isinstance(potential, NativePotential):
+            source, self.torch_arguments = potential, None
+        else:
+            raise TypeError(f"expected a student of this package, got {type(potential).__name__}")
+        self.artifact = source.path.read_bytes()
 
-    def unpack(self) -> TorchScriptPotential:
-        """The potential again."""
+    def unpack(self) -> StructurePotential:
+        """The student again, in the backend that it had."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.pt"
             path.write_bytes(self.artifact)
-            return TorchScriptPotential(path, self.device, self.dtype)
+            if self.torch_arguments is None:
+                return NativePotential(path)
+            return VerletPotential(TorchScriptPotential(path, *self.torch_arguments), SKIN)
 
 
-def _restore(
-    potential: Potential | _PackedPotential, numbers: tuple[int, ...], periodic: bool
-) -> Computation:
-    if isinstance(potential, _PackedPotential):
-        potential = potential.unpack()
-    return Computation(potential, numbers, periodic)
+def _restore(packed: _Packed, numbers: tuple[int, ...], periodic: bool) -> Computation:
+    return Computation(packed.unpack(), numbers, periodic)
 
 
-def create_pythonforce(
-    region: Region, model: str | Path | Potential, device: str | None, dtype: str
-) -> PythonForce:
+def create_pythonforce(region: Region, model: Model, device: str | None, dtype: str) -> PythonForce:
     """See `create_force` for arguments and errors."""
     openmm = require("openmm", "openmm")
-    potential = open_potential(model, device, dtype)
-    check_elements(potential, region)
+    potential = open_structure_potential(model, device, dtype)
+    check_elements(potential.metadata, region)
     force = openmm.PythonForce(Computation(potential, region.numbers, region.periodic))
     force.setUsesPeriodicBoundaryConditions(region.periodic)
     if region.atoms is not None:

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.errors import ConfigError, StructureError
-from mlff_distiller.export.torchscript import TorchScriptPotential
+from mlff_distiller.errors import StructureError
 from mlff_distiller.graph import checked_graph
-from mlff_distiller.model.potential import Potential
 from mlff_distiller_openmm.conversions import ANGSTROM, KJ_PER_MOL, KJ_PER_MOL_NM
-from mlff_distiller_openmm.models import check_elements, open_potential
+from mlff_distiller_openmm.models import Model, check_elements, open_torchscript
 from mlff_distiller_openmm.openmm_torch import load_openmm_torch
 from mlff_distiller_openmm.region import Region, find_region
 
@@ -85,19 +83,12 @@ class OpenMMModule(nn.Module):
         return energy.to(positions.device), forces.to(positions.device, positions.dtype)
 
 
-def torchforce_module(
-    region: Region, model: str | Path | Potential, device: str | None, dtype: str
-) -> torch.jit.ScriptModule:
+def torchforce_module(region: Region, model: Model, device: str | None, dtype: str) -> torch.jit.ScriptModule:
     """The scripted module of a region; it needs no openmm-torch. See `create_force` for arguments and errors."""
-    potential = open_potential(
+    potential = open_torchscript(
         model, device or "cpu", dtype
     )  # openmm-torch moves it to the platform's device
-    if not isinstance(potential, TorchScriptPotential):
-        raise ConfigError(
-            f"a TorchForce needs an artifact, a shipped name or what mlff_distiller.load gives, not {type(potential).__name__}; "
-            'use backend="pythonforce", or export it'
-        )
-    check_elements(potential, region)
+    check_elements(potential.metadata, region)
     student = copy.deepcopy(potential.module)  # OpenMM may move it to another device
     module = OpenMMModule(student, potential.cutoff, region).to(potential.device)
     with warnings.catch_warnings():
@@ -105,7 +96,7 @@ def torchforce_module(
         return torch.jit.script(module.eval())
 
 
-def create_torchforce(region: Region, model: str | Path | Potential, device: str | None, dtype: str) -> Any:
+def create_torchforce(region: Region, model: Model, device: str | None, dtype: str) -> Any:
     """See `create_force` for arguments and errors."""
     openmmtorch = load_openmm_torch()
     force = openmmtorch.TorchForce(torchforce_module(region, model, device, dtype))
@@ -117,7 +108,7 @@ def create_torchforce(region: Region, model: str | Path | Potential, device: str
 def save_torchforce_module(
     path: str | Path,
     topology_or_numbers: Topology | Sequence[int],
-    model: str | Path | Potential = "tiny",
+    model: Model = "tiny",
     *,
     atoms: Iterable[int] | None = None,
     dtype: str = "float32",

@@ -40,7 +40,9 @@ def test_fluctuation_falls_with_the_square_of_the_time_step() -> None:
     for time_step in (0.5, 1.0):
         atoms: Atoms = molecule("N2")
         atoms.calc = EMT()
-        settings = NVESettings(n_steps=round(200 / time_step), time_step=time_step, n_equilibration=100, interval=1)
+        settings = NVESettings(
+            n_steps=round(200 / time_step), time_step=time_step, n_equilibration=100, interval=1
+        )
         spread[time_step] = fit_drift(run_nve(atoms, settings)).rms_fluctuation
     assert spread[1.0] / spread[0.5] == pytest.approx(4.0, rel=0.35)
 

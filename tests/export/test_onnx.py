@@ -11,10 +11,10 @@ from ase import Atoms
 from tests.conftest import ethanol, random_student, tensors, triclinic_crystal
 from tests.contract import PotentialContract, assert_close
 
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.errors import ArtifactError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import INPUTS, OnnxPotential, save_onnx
-from mlff_distiller.ase_bridge import structures_graph
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.slow  # exporting takes half a minute

@@ -15,16 +15,8 @@ from tests.contract import ExactContract, PotentialContract, assert_close
 
 from mlff_distiller import load, load_student
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
-from mlff_distiller.export.artifact import Provenance, describe, read_metadata
-from mlff_distiller.export.torchscript import TorchScriptPotential, save_torchscript
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("artifact") / "student.pt"
-    student = random_student(dtype=torch.float32)
-    save_torchscript(path, student, describe(student, "student", Provenance(teacher={"teacher": "none"})))
-    return path
+from mlff_distiller.export.artifact import read_metadata
+from mlff_distiller.export.torchscript import TorchScriptPotential
 
 
 class TestFloat32(PotentialContract):

@@ -1,4 +1,4 @@
-"""Evidence from a run at constant energy: how fast the energy drifts, how that depends on the time step, and whether bonds hold."""
+"""Evidence from a run at constant energy: the drift of the energy, its dependence on the time step, and whether bonds hold."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def measure_nve(
     model: str,
     settings: NVESettings,
     scaling: bool = True,
-    report: Report = lambda what, done, total: None,
+    report: Report | None = None,
 ) -> NVEReport:
     """Run, and analyse.
 
@@ -108,9 +108,10 @@ def measure_nve(
         StructureError: The student cannot evaluate the structure.
     """
     assert settings.trajectory is not None
+    tell = report or _say_nothing
     total = settings.n_equilibration + settings.n_steps
-    trace = engine.nve(atoms.copy(), model, settings, lambda done: report("constant energy", done, total))
-    fluctuations = _fluctuations(engine, atoms, model, settings, report) if scaling else {}
+    trace = engine.nve(atoms.copy(), model, settings, lambda done: tell("constant energy", done, total))
+    fluctuations = _fluctuations(engine, atoms, model, settings, tell) if scaling else {}
     drift = fit_drift(trace)
     freedom = degrees_of_freedom(atoms)
     temperature = 2 * float(trace.kinetic.mean()) / (freedom * units.kB)
@@ -137,11 +138,19 @@ def _fluctuations(
         time_step = factor * settings.time_step
         n_steps = round(SCALING_TIME / time_step)
         short = replace(
-            settings, time_step=time_step, n_steps=n_steps, interval=1, frame_interval=n_steps, trajectory=None
+            settings,
+            time_step=time_step,
+            n_steps=n_steps,
+            interval=1,
+            frame_interval=n_steps,
+            trajectory=None,
         )
         total = short.n_steps + short.n_equilibration
         trace = engine.nve(
-            atoms.copy(), model, short, lambda done, dt=time_step, n=total: report(f"time step {dt:g} fs", done, n)
+            atoms.copy(),
+            model,
+            short,
+            lambda done, dt=time_step, n=total: report(f"time step {dt:g} fs", done, n),
         )
         found[time_step] = fit_drift(trace).rms_fluctuation
     return found
@@ -150,6 +159,10 @@ def _fluctuations(
 def _order(fluctuations: dict[float, float]) -> float:
     """Slope of log fluctuation against log time step."""
     return float(np.polyfit(np.log(list(fluctuations)), np.log(list(fluctuations.values())), 1)[0])
+
+
+def _say_nothing(what: str, done: int, total: int) -> None:
+    pass
 
 
 def frames_path(folder: Path) -> Path:

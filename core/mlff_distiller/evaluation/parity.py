@@ -93,7 +93,7 @@ def water_box(n: int, seed: int = 0) -> Atoms:
     box = Atoms(cell=np.eye(3) * n * WATER_SPACING, pbc=True)
     for cell in np.ndindex(n, n, n):
         water = molecule("H2O")
-        water.positions = water.positions @ Rotation.random(random_state=rng).as_matrix().T
+        water.positions = water.positions @ Rotation.random(None, rng).as_matrix().T
         water.positions += WATER_SPACING * (np.array(cell) + 0.5) - water.positions[0]
         box += water
     return box
@@ -105,7 +105,7 @@ def compare_edges(structures: Mapping[str, Atoms], cutoff: float) -> list[str]:
 
 
 def verify_artifact(
-    model: str, report: Callable[[str], None] = lambda name: None
+    model: str, report: Callable[[str], None] = lambda _: None
 ) -> tuple[list[str], list[Agreement]]:
     """Run everything that is installed.
 
@@ -160,7 +160,9 @@ def _by_potential(potential: Potential, structures: Mapping[str, Atoms]) -> dict
 
 def _by_onnx(path: Path, structures: Mapping[str, Atoms]) -> dict[str, SinglePoint]:
     with tempfile.TemporaryDirectory() as folder:
-        file = write_artifact(load_student(path), "verify", load(path).metadata.provenance, Path(folder) / "verify.onnx")
+        file = write_artifact(
+            load_student(path), "verify", load(path).metadata.provenance, Path(folder) / "verify.onnx"
+        )
         return _by_potential(OnnxPotential(file), structures)
 
 

@@ -101,7 +101,8 @@ def _draw_total_energy(axes: Axes, report: NVEReport) -> None:
     axes.plot(time, slope, color="black", linewidth=1.2)
     axes.set(xlabel="time (ps)", ylabel="total energy (meV/atom)")
     axes.set_title(
-        f"drift {report.drift.slope:+.3f} ± {report.drift.standard_error:.3f} meV/atom/ns: {report.grade}", fontsize=9
+        f"drift {report.drift.slope:+.3f} ± {report.drift.standard_error:.3f} meV/atom/ns: {report.grade}",
+        fontsize=9,
     )
 
 

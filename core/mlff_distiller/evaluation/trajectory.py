@@ -96,7 +96,9 @@ def radial_distribution(
     first, universe = _read(path)
     missing = set(elements) - set(first.get_chemical_symbols())
     if missing or not first.pbc.all():
-        raise DatasetError(f"{path} has no g(r) of {'-'.join(elements)}: it is not periodic, or lacks {missing or '{}'}")
+        raise DatasetError(
+            f"{path} has no g(r) of {'-'.join(elements)}: it is not periodic, or lacks {missing or '{}'}"
+        )
     rdf = require("MDAnalysis.analysis.rdf", extra="analysis")
     a, b = (universe.atoms[np.array(first.get_chemical_symbols()) == symbol] for symbol in elements)
     block = (1, 1) if elements[0] == elements[1] else None  # an atom is no neighbour of itself
@@ -128,7 +130,10 @@ def _rmsd(universe: Any, first: Atoms) -> np.ndarray:
     rms = require("MDAnalysis.analysis.rms", extra="analysis")
     reference = first.positions
     return np.array(
-        [rms.rmsd(frame.positions, reference, center=True, superposition=True) for frame in universe.trajectory]
+        [
+            rms.rmsd(frame.positions, reference, center=True, superposition=True)
+            for frame in universe.trajectory
+        ]
     )
 
 

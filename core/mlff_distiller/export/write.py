@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import OnnxPotential, save_onnx
 from mlff_distiller.export.torchscript import TorchScriptPotential, save_torchscript
-from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.export.verify import check_structures, require_agreement
 from mlff_distiller.model.potential import StudentForceField
 

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from mlff_distiller.graph import sum_edges
 from mlff_distiller.model.radial import BesselBasis, PolynomialCutoff
 
-NORM_EPSILON = 1e-3  # |v| is sqrt(|v|² + ε): smooth where v passes through zero, which happens often in dynamics
+NORM_EPSILON = (
+    1e-3  # |v| is sqrt(|v|² + ε): smooth where v passes through zero, which happens often in dynamics
+)
 
 
 class Filter(nn.Module):

@@ -323,7 +323,10 @@ class StudentForceField(nn.Module):
     ) -> Tensor:
         """Interaction energies (n,) eV of the first n rows, those of s and v; species and edges as at the start."""
         n_own = s.shape[0]
-        return self.energy_scale * self.painn.finish(s, v) + self.repulsion(species, edge_index, edge_vec)[:n_own]
+        return (
+            self.energy_scale * self.painn.finish(s, v)
+            + self.repulsion(species, edge_index, edge_vec)[:n_own]
+        )
 
 
 def edge_gradient(e: Tensor, edge_vec: Tensor) -> Tensor:

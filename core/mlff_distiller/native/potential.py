@@ -41,6 +41,7 @@ class NativePotential:
     def __init__(self, path: Path, threads: int = 1, skin: float = SKIN) -> None:
         if not skin >= 0.0:
             raise ConfigError(f"expected a skin of at least 0 Å, got {skin}")
+        self.path = path
         self._arguments = (path, threads, skin)
         self._library = library = load_library()
         self.metadata: Metadata = read_metadata(path)
@@ -54,6 +55,11 @@ class NativePotential:
     def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
         """Copied and pickled as the file that it came from: every object has memory of its own."""
         return NativePotential, self._arguments
+
+    @property
+    def batched(self) -> NativePotential:
+        """Itself: `compute` takes many structures at once."""
+        return self
 
     @property
     def cutoff(self) -> float:

