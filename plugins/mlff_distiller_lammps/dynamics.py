@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 
 from mlff_distiller.errors import EngineError
-from mlff_distiller.evaluation.drift import FRICTION, EnergyTrace, NVESettings, append_frame
+from mlff_distiller.evaluation.drift import FRICTION, EnergyTrace, NVESettings, append_frame, start_velocities
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_lammps.run import run_lammps
 from mlff_distiller_lammps.script import potential_lines, system_lines
@@ -29,7 +29,7 @@ def lammps_nve(
     """Equilibrate with ``fix langevin``, then ``fix nve`` alone.
 
     Args:
-        atoms: Left at the end of the run.
+        atoms: Left at the end of the run, with its velocities.
         model: A shipped name or the path of an artifact.
         settings: What to run.
         n_ranks: MPI processes.
@@ -38,6 +38,7 @@ def lammps_nve(
     Raises:
         EngineError: LAMMPS stopped; with its words.
     """
+    start_velocities(atoms, settings)
     system = lammps_system(atoms)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -49,24 +50,19 @@ def lammps_nve(
         if len(table) != settings.n_steps // settings.interval + 1:
             raise EngineError(f"LAMMPS wrote {len(table)} records of the energies, which is not all of them")
         _read_frames(folder / "frames.dump", system, atoms, settings.trajectory)
+        velocities = np.loadtxt(folder / "end.dump", skiprows=9, ndmin=2)[:, 1:4]
+        atoms.set_velocities(system.vectors_from_lammps(velocities) / (FS_PER_PS * units.fs))
     return EnergyTrace(table[:, 0] * settings.time_step, table[:, 1], table[:, 2], len(atoms))
 
 
 def _script(system: LammpsSystem, model: Path, settings: NVESettings) -> str:
-    is_molecule = not system.atoms.pbc.any() and len(system.atoms) > 1
-    zero = "velocity all zero linear" + ("\nvelocity all zero angular" if is_molecule else "")
-    damping = 1 / FRICTION / FS_PER_PS  # ps
-    temperature, seed = settings.temperature, settings.seed + 1  # LAMMPS wants seeds above zero
+    start = _equilibration(system, settings) if settings.n_equilibration > 0 else ""
     return f"""{system_lines(system, "start.data")}
 {potential_lines(system.symbols, model, settings.dtype)}
 timestep {settings.time_step / FS_PER_PS}
-velocity all create {temperature} {seed} mom yes rot yes dist gaussian
 fix motion all nve
-fix thermostat all langevin {temperature} {temperature} {damping} {seed}
 thermo 100
-run {settings.n_equilibration}
-unfix thermostat
-{zero}
+{start}
 reset_timestep 0
 variable potential equal pe
 variable kinetic equal ke
@@ -74,6 +70,20 @@ fix record all print {settings.interval} "$(step) ${{potential}} ${{kinetic}}" f
 dump frames all custom {settings.frame_interval} frames.dump id xu yu zu
 dump_modify frames sort id format float %.10g
 run {settings.n_steps}
+write_dump all custom end.dump id vx vy vz modify sort id format float %.15g
+"""
+
+
+def _equilibration(system: LammpsSystem, settings: NVESettings) -> str:
+    is_molecule = not system.atoms.pbc.any() and len(system.atoms) > 1
+    damping = 1 / FRICTION / FS_PER_PS  # ps
+    temperature, seed = settings.temperature, settings.seed + 1  # LAMMPS wants seeds above zero
+    return f"""velocity all create {temperature} {seed} mom yes rot yes dist gaussian
+fix thermostat all langevin {temperature} {temperature} {damping} {seed}
+run {settings.n_equilibration}
+unfix thermostat
+velocity all zero linear
+{"velocity all zero angular" if is_molecule else ""}
 """
 
 

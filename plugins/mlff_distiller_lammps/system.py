@@ -42,13 +42,14 @@ class LammpsSystem:
         return " ".join("p" if periodic else "m" for periodic in self.atoms.pbc)
 
     def write_data(self, path: Path) -> None:
-        """The LAMMPS data file: box, masses and positions; units metal (Å, u)."""
+        """The LAMMPS data file: box, masses, positions and velocities; units metal (Å, u, ps)."""
         text = io.StringIO()
         write_lammps_data(
             text,
             self.atoms,
             specorder=self.symbols,
             masses=True,
+            velocities=bool(self.atoms.get_momenta().any()),
             prismobj=self.prism,
             units="metal",
             atom_style="atomic",
@@ -66,7 +67,14 @@ class LammpsSystem:
 
 def lammps_system(atoms: Atoms) -> LammpsSystem:
     """Give a structure the complete box that LAMMPS needs, and its atom types (one for each element)."""
-    boxed = Atoms(atoms.numbers, positions=atoms.positions, cell=_complete_box(atoms), pbc=atoms.pbc)
+    boxed = Atoms(
+        atoms.numbers,
+        positions=atoms.positions,
+        momenta=atoms.get_momenta(),
+        masses=atoms.get_masses(),
+        cell=_complete_box(atoms),
+        pbc=atoms.pbc,
+    )
     scaled = boxed.cell.scaled_positions(boxed.positions)
     lengths = boxed.cell.lengths()
     for axis in np.flatnonzero(~boxed.pbc):

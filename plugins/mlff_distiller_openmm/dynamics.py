@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
-from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 
 from mlff_distiller.errors import require
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, start_velocities
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
 from mlff_distiller_openmm.states import read_energies, read_positions, read_velocities
 from mlff_distiller_openmm.system import AtomsSystem, atoms_system
@@ -54,7 +54,7 @@ def run_openmm_nve(
     integrator.addIntegrator(velocity_verlet(settings.time_step))
     context = openmm.Context(placed.system, integrator, openmm.Platform.getPlatformByName(platform))
 
-    thermalize_momenta(atoms, settings.temperature, rng=np.random.default_rng(settings.seed))
+    start_velocities(atoms, settings)
     _to_context(atoms, placed, context)
     for done in _steps(integrator, settings.n_equilibration, settings.interval):
         if report is not None:

@@ -63,7 +63,7 @@ class NVESettings:
         temperature: K, of the equilibration.
         n_steps: Steps at constant energy.
         time_step: fs.
-        n_equilibration: Steps with the thermostat.
+        n_equilibration: Steps with the thermostat; 0 starts from the velocities that the structure has.
         interval: Steps between records of the energies.
         frame_interval: Steps between frames of the trajectory, a multiple of ``interval``.
         seed: Of velocities and thermostat.
@@ -91,7 +91,7 @@ def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] |
         report: Called with the number of steps done, equilibration included.
     """
     rng = np.random.default_rng(settings.seed)
-    thermalize_momenta(atoms, settings.temperature, rng=rng)
+    start_velocities(atoms, settings)
     dt = settings.time_step * units.fs
     thermostat = Langevin(
         atoms, dt, temperature_K=settings.temperature, friction=FRICTION / units.fs, rng=rng, fixcm=False
@@ -119,6 +119,12 @@ def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] |
     dynamics.run(settings.n_steps)
     time, potential, kinetic = np.array(records).T
     return EnergyTrace(time, potential, kinetic, len(atoms))
+
+
+def start_velocities(atoms: Atoms, settings: NVESettings) -> None:
+    """Thermal velocities, unless there is no equilibration and the structure has velocities of its own."""
+    if settings.n_equilibration > 0 or not atoms.get_momenta().any():
+        thermalize_momenta(atoms, settings.temperature, rng=np.random.default_rng(settings.seed))
 
 
 def append_frame(path: Path, atoms: Atoms) -> None:

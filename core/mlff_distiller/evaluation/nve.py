@@ -100,7 +100,7 @@ def measure_nve(
         atoms: Start structure; not changed.
         model: A shipped name or the path of an artifact.
         settings: Of the long run; its trajectory must have a path.
-        scaling: Also run 2 ps with half, the same and twice the time step.
+        scaling: Also run 2 ps with half, the same and twice the time step, all from the end of the long run.
         report: Called with what runs, steps done and steps in all.
 
     Raises:
@@ -110,8 +110,9 @@ def measure_nve(
     assert settings.trajectory is not None
     tell = report or _say_nothing
     total = settings.n_equilibration + settings.n_steps
-    trace = engine.nve(atoms.copy(), model, settings, lambda done: tell("constant energy", done, total))
-    fluctuations = _fluctuations(engine, atoms, model, settings, tell) if scaling else {}
+    end = atoms.copy()
+    trace = engine.nve(end, model, settings, lambda done: tell("constant energy", done, total))
+    fluctuations = _fluctuations(engine, end, model, settings, tell) if scaling else {}
     drift = fit_drift(trace)
     freedom = degrees_of_freedom(atoms)
     temperature = 2 * float(trace.kinetic.mean()) / (freedom * units.kB)
@@ -141,16 +142,16 @@ def _fluctuations(
             settings,
             time_step=time_step,
             n_steps=n_steps,
+            n_equilibration=0,
             interval=1,
             frame_interval=n_steps,
             trajectory=None,
         )
-        total = short.n_steps + short.n_equilibration
         trace = engine.nve(
             atoms.copy(),
             model,
             short,
-            lambda done, dt=time_step, n=total: report(f"time step {dt:g} fs", done, n),
+            lambda done, dt=time_step, n=n_steps: report(f"time step {dt:g} fs", done, n),
         )
         found[time_step] = fit_drift(trace).rms_fluctuation
     return found
