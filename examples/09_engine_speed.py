@@ -3,7 +3,7 @@
 Run with:  python examples/09_engine_speed.py [--rounds 3] [--sizes 21,192,1536] [--students ultra-tiny,tiny,original]
 
 One thread each; aspirin (21 atoms) and boxes of water. Each number is the fastest of the rounds, since other work on the machine
-can only slow a step down. "native" is the bare engine with its neighbour list, without any MD code.
+can only slow a step down. "native" is the bare engine with its neighbour list, "TorchScript" a bare call with given edges, both without any MD code.
 Peers: reaxff on the PETN crystal and airebo on polyethylene of LAMMPS' own benchmark folder, on the same core in the same run.
 """
 
@@ -30,6 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mlff_distiller import load
+from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.cli import run_app
 from mlff_distiller.data.sampling.config import ConformerConfig
 from mlff_distiller.data.sampling.conformers import embed
@@ -96,6 +98,20 @@ def structure(n_atoms: int) -> Atoms:
     if n_atoms == 21:
         return embed(ASPIRIN, np.random.default_rng(1), ConformerConfig())[0]
     return water_box(round((n_atoms / 3) ** (1 / 3)))
+
+
+def bare_torchscript(student: str, atoms: Atoms, folder: Path) -> Run:
+    """TorchScript alone, with its edges given."""
+    potential = load(student)
+    graph = structures_graph([atoms], potential.cutoff)
+
+    def run(n_steps: int) -> float:
+        started = time.perf_counter()
+        for _ in range(n_steps):
+            potential.compute(*graph)
+        return time.perf_counter() - started
+
+    return run
 
 
 def bare_native(student: str, atoms: Atoms, folder: Path) -> Run:
@@ -181,6 +197,7 @@ def _loop_time(script: Path, setup: str, n_steps: int) -> float:
 
 
 ENGINES = {
+    "TorchScript": bare_torchscript,
     "native": bare_native,
     "ASE": in_ase,
     "OpenMM": in_openmm,

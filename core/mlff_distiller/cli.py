@@ -265,7 +265,8 @@ def nve(
     )
     found = nve_with_progress(model, structure, engine, settings, output, scaling, reference, pair, console)
     console.print(nve_table(f"{model}, {structure}, {engine}", found))
-    console.print(f"{output / 'nve.json'}, {output / 'nve.png'}, {output / 'trajectory.xyz'}", soft_wrap=True)
+    files = ("nve.json", "nve.png", "energies.csv", "trajectory.xyz")
+    console.print(", ".join(str(output / file) for file in files), soft_wrap=True)
 
 
 def _distill(recipe: Path | None, values: dict[str, Any], settings: list[str], output: Path) -> None:

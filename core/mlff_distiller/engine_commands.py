@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.engines import find_engine
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.evaluation.drift import NVESettings
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
 from mlff_distiller.evaluation.parity import Agreement, verify_artifact
 from mlff_distiller.evaluation.plots import draw_nve
@@ -51,7 +52,7 @@ def nve_with_progress(
     pair: str | None,
     console: Console,
 ) -> NVEReport:
-    """Run, analyse, and write ``nve.json``, ``nve.png`` and the trajectory into a folder.
+    """Run, analyse, and write ``nve.json``, ``nve.png``, ``energies.csv`` and the trajectory into a folder.
 
     Args:
         model: A shipped name or the path of an artifact.
@@ -93,9 +94,18 @@ def nve_with_progress(
 
         found = measure_nve(runner, atoms, model, settings, scaling, report)
     replace_file(output / "nve.json", [json.dumps(found.to_dict(), indent=1).encode()])
+    _write_energies(output / "energies.csv", found.trace)
     title = f"{model}, {atoms.get_chemical_formula()} in {engine}, {settings.temperature:g} K, {settings.time_step:g} fs"
     draw_nve(found, title, output / "nve.png", _distributions(atoms, frames_path(output), reference, pair))
     return found
+
+
+def _write_energies(path: Path, trace: EnergyTrace) -> None:
+    columns = np.stack([trace.time, trace.potential, trace.kinetic, trace.total], axis=1)
+    text = io.StringIO()
+    header = "time_fs,potential_ev,kinetic_ev,total_ev"
+    np.savetxt(text, columns, delimiter=",", header=header, comments="", fmt="%.12g")
+    replace_file(path, [text.getvalue().encode()])
 
 
 def _distributions(atoms: Atoms, frames: Path, reference: Path | None, pair: str | None) -> dict | None:

@@ -8,7 +8,7 @@ import torch
 from ase.data import chemical_symbols
 
 from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
-from mlff_distiller.errors import StructureError
+from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
@@ -32,6 +32,7 @@ def open_structure_potential(model: Model, device: str | None, dtype: str) -> St
     """
     if isinstance(model, str | Path):
         return load_for_dynamics(model, device or default_device(), dtype)
+    _check_type(model)
     return VerletPotential(model, SKIN) if isinstance(model, TorchScriptPotential) else model
 
 
@@ -39,6 +40,7 @@ def open_torchscript(model: Model, device: str | None, dtype: str) -> TorchScrip
     """A student for a TorchForce; arguments and errors as for `open_structure_potential`."""
     if isinstance(model, TorchScriptPotential):
         return model
+    _check_type(model)
     path = model.path if isinstance(model, NativePotential) else model
     return load(path, device or default_device(), dtype)
 
@@ -46,6 +48,19 @@ def open_torchscript(model: Model, device: str | None, dtype: str) -> TorchScrip
 def default_device() -> str:
     """The GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_type(model: Model) -> None:
+    """Tell callers without a type checker.
+
+    Raises:
+        ConfigError: Nothing that can be run.
+    """
+    if not isinstance(model, Model):
+        raise ConfigError(
+            "expected a shipped name, the path of an artifact or what mlff_distiller.load gives, "
+            f"not {type(model).__name__}; export it first"
+        )
 
 
 def check_elements(metadata: Metadata, region: Region) -> None:

@@ -29,10 +29,18 @@ class Computation:
         potential: Keeps its neighbour list from step to step.
         numbers: Atomic numbers of the n atoms.
         periodic: Whether OpenMM's box vectors count.
+        packed: What the potential came from, if that was no file that is still there.
     """
 
-    def __init__(self, potential: StructurePotential, numbers: tuple[int, ...], periodic: bool) -> None:
+    def __init__(
+        self,
+        potential: StructurePotential,
+        numbers: tuple[int, ...],
+        periodic: bool,
+        packed: _Packed | None = None,
+    ) -> None:
         self.potential = potential
+        self.packed = packed
         self.numbers = np.array(numbers, dtype=np.int64)  # (n,)
         self.periodic = periodic
 
@@ -48,7 +56,7 @@ class Computation:
         return found.energy * KJ_PER_MOL, found.forces * KJ_PER_MOL_NM
 
     def __reduce__(self) -> tuple[Callable[..., Computation], tuple[Any, ...]]:
-        return _restore, (_Packed(self.potential), tuple(self.numbers.tolist()), self.periodic)
+        return _restore, (self.packed or _Packed(self.potential), tuple(self.numbers.tolist()), self.periodic)
 
 
 class _Packed:
@@ -75,7 +83,7 @@ class _Packed:
 
 
 def _restore(packed: _Packed, numbers: tuple[int, ...], periodic: bool) -> Computation:
-    return Computation(packed.unpack(), numbers, periodic)
+    return Computation(packed.unpack(), numbers, periodic, packed)
 
 
 def create_pythonforce(region: Region, model: Model, device: str | None, dtype: str) -> PythonForce:

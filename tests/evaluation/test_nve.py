@@ -80,7 +80,23 @@ def test_the_command_writes_numbers_plot_and_trajectory(
     assert report["n_atoms"] == 24
     assert report["order_in_time_step"] is None
     assert (tmp_path / "out" / "nve.png").stat().st_size > 10_000
-    assert (tmp_path / "out" / "trajectory.xyz").exists()
+    assert (
+        (tmp_path / "out" / "energies.csv")
+        .read_text()
+        .startswith("time_fs,potential_ev,kinetic_ev,total_ev\n0,")
+    )
+
+    again = [
+        "--reference",
+        str(tmp_path / "out" / "trajectory.xyz"),
+        "--pair",
+        "O-O",
+    ]  # g(r) of both in one panel
+    monkeypatch.setattr("sys.argv", ["mlffd", *arguments[:-1], str(tmp_path / "again"), *options, *again])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert (tmp_path / "again" / "nve.png").stat().st_size > 10_000
 
 
 def test_unknown_engine_names_those_that_exist() -> None:

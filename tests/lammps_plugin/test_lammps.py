@@ -15,6 +15,7 @@ from tests.conftest import ethanol, triclinic_crystal
 from tests.contract import EngineContract
 
 from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import BuildError, EngineError, StructureError
 from mlff_distiller.evaluation.drift import NVESettings, fit_drift
 from mlff_distiller.evaluation.parity import water_box
@@ -60,29 +61,50 @@ def clustered() -> Atoms:
     return atoms
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2, 4])
-def test_ranks_agree_with_the_reference(n_ranks: int) -> None:
-    """In double precision to rounding, on the native engine to that of float32, in both unit styles."""
-    structures = {
-        "liquid": liquid(),
-        "tilted": tilted_liquid(),
-        "clustered": clustered(),
-        "small": triclinic_crystal(),
-    }
+STRUCTURES = {
+    "liquid": liquid(),
+    "tilted": tilted_liquid(),
+    "clustered": clustered(),
+    "small": triclinic_crystal(),
+}
+
+
+@pytest.fixture(scope="module")
+def one_rank() -> dict[str, SinglePoint]:
+    """In double precision."""
+    return lammps_single_points(STRUCTURES, "tiny", "float64")
+
+
+def test_one_rank_agrees_with_the_reference(one_rank: dict[str, SinglePoint]) -> None:
     potential = load("tiny", dtype="float64")
-    exact = lammps_single_points(structures, "tiny", "float64", n_ranks)
-    native = lammps_single_points(structures, "tiny", "float32", n_ranks, unit_style="real")
-    for name, atoms in structures.items():
+    for name, atoms in STRUCTURES.items():
         expected = potential.compute(*structures_graph([atoms], potential.cutoff))
-        energy, forces = expected.energy.item(), expected.forces.numpy()
-        stress = full_to_voigt(expected.stress[0].numpy())
-        assert exact[name].energy == pytest.approx(energy, rel=1e-12)
-        np.testing.assert_allclose(exact[name].forces, forces, atol=1e-8 * np.abs(forces).max())
+        forces, stress = expected.forces.numpy(), full_to_voigt(expected.stress[0].numpy())
+        assert one_rank[name].energy == pytest.approx(expected.energy.item(), rel=1e-12)
+        np.testing.assert_allclose(one_rank[name].forces, forces, atol=1e-8 * np.abs(forces).max())
         # LAMMPS' own constant for bar is rounded to eight digits
-        np.testing.assert_allclose(exact[name].stress, stress, atol=2e-7 * np.abs(stress).max())
-        assert native[name].energy == pytest.approx(energy, abs=1e-5 * len(atoms))
-        np.testing.assert_allclose(native[name].forces, forces, atol=1e-4)
-        np.testing.assert_allclose(native[name].stress, stress, atol=2e-5 * np.abs(stress).max() + 1e-7)
+        np.testing.assert_allclose(one_rank[name].stress, stress, atol=2e-7 * np.abs(stress).max())
+
+
+@pytest.mark.parametrize("n_ranks", [2, 4])
+def test_ranks_agree_with_one_another(one_rank: dict[str, SinglePoint], n_ranks: int) -> None:
+    several = lammps_single_points(STRUCTURES, "tiny", "float64", n_ranks)
+    for name, one in one_rank.items():
+        assert several[name].energy == pytest.approx(one.energy, rel=1e-12)
+        np.testing.assert_allclose(several[name].forces, one.forces, atol=1e-8 * np.abs(one.forces).max())
+        np.testing.assert_allclose(several[name].stress, one.stress, atol=1e-8 * np.abs(one.stress).max())
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_native_engine_agrees_to_single_precision(one_rank: dict[str, SinglePoint], n_ranks: int) -> None:
+    """In units real, so that both conversions are seen."""
+    native = lammps_single_points(STRUCTURES, "tiny", "float32", n_ranks, unit_style="real")
+    for name, one in one_rank.items():
+        assert native[name].energy == pytest.approx(one.energy, abs=1e-5 * len(STRUCTURES[name]))
+        np.testing.assert_allclose(native[name].forces, one.forces, atol=1e-4)
+        np.testing.assert_allclose(
+            native[name].stress, one.stress, atol=2e-5 * np.abs(one.stress).max() + 1e-7
+        )
 
 
 def run(

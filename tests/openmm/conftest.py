@@ -8,21 +8,10 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from mlff_distiller.export.artifact import Provenance, describe
-from mlff_distiller.export.torchscript import TorchScriptPotential, save_torchscript
+from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller_openmm.engine import PythonForceEngine, TorchForceEngine
-from tests.conftest import random_student
 
 ENGINES = {"pythonforce": PythonForceEngine(), "torchforce": TorchForceEngine()}
-
-
-@pytest.fixture(scope="session")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported student with random weights, in which every term matters."""
-    path = tmp_path_factory.mktemp("artifact") / "random.pt"
-    student = random_student()
-    save_torchscript(path, student, describe(student, "random", Provenance()))
-    return path
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_trajectory_is_read_by_ase_and_mdanalysis(make, backend: str, tmp_path: 
     atoms: Atoms = make()
     cell = atoms.cell.array.copy()
     path = tmp_path / "run.xyz"
-    settings = NVESettings(n_steps=20, n_equilibration=20, interval=5, trajectory=path)
+    settings = NVESettings(n_steps=20, n_equilibration=20, interval=5, frame_interval=5, trajectory=path)
     trace = run_openmm_nve(atoms, "ultra-tiny", settings, backend=backend)
     frames = read(path, ":")
     assert len(frames) == len(trace.time) == 5

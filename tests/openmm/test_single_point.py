@@ -10,6 +10,7 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 import mlff_distiller
+from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import StructureError
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.export.verify import check_structures
@@ -17,6 +18,7 @@ from mlff_distiller_openmm import openmm_results
 from mlff_distiller_openmm.engine import PythonForceEngine
 from mlff_distiller_openmm.system import reduced_box
 from tests.conftest import ELEMENTS, ethanol, tensors, triclinic_crystal
+from tests.contract import EngineContract
 from tests.openmm.conftest import water_box
 
 
@@ -34,6 +36,12 @@ STRUCTURES = {
     "triclinic box of water": water_box,
     "more atoms than are compared pair by pair": lambda: water_box(4),
 }
+
+
+class TestConformance(EngineContract):
+    @pytest.fixture(params=["float32", "float64"])
+    def single_point(self, request: pytest.FixtureRequest, backend: str, artifact: Path):
+        return lambda atoms: SinglePoint(*openmm_results(atoms, artifact, backend, request.param))
 
 
 def core_results(potential: TorchScriptPotential, atoms: Atoms) -> tuple[float, np.ndarray]:
