@@ -1,10 +1,11 @@
-"""Microseconds per atom and step in each engine, next to LAMMPS' own reactive potentials, in one interleaved run.
+"""Microseconds per atom and step in each engine, next to other force fields, in one interleaved run.
 
 Run with:  python examples/09_engine_speed.py [--rounds 3] [--sizes 21,192,1536] [--students ultra-tiny,tiny,original]
 
 One thread each; aspirin (21 atoms) and boxes of water. Each number is the fastest of the rounds, since other work on the machine
-can only slow a step down. "native" is the bare engine with its neighbour list, "TorchScript" a bare call with given edges, both without any MD code.
-Peers: reaxff on the PETN crystal and airebo on polyethylene of LAMMPS' own benchmark folder, on the same core in the same run.
+can only slow a step down. "native" is the bare engine with its neighbour list, "TorchScript" a bare call with given edges, both
+without any MD code. Peers: reaxff (PETN crystal), airebo (polyethylene) and CHARMM with PPPM (rhodopsin) of LAMMPS' own benchmark
+folder, and GFN2-xTB on aspirin. Prints a table, and draws time against system size.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +37,9 @@ from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.cli import run_app
 from mlff_distiller.data.sampling.config import ConformerConfig
 from mlff_distiller.data.sampling.conformers import embed
+from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.evaluation.parity import water_box
+from mlff_distiller.evaluation.plots import new_figure
 from mlff_distiller.native import NativePotential
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_ase import DistilledCalculator
@@ -47,50 +51,98 @@ from mlff_distiller_openmm import create_force
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 BENCH = Path(lammps.__file__).parent / "share" / "lammps" / "bench" / "POTENTIALS"
-PEERS = {"reaxff, PETN": ("in.reaxc", "2 2 2"), "airebo, polyethylene": ("in.airebo", "4 4 1")}
+PEERS = {  # name → script, and how often its cell is repeated
+    "reaxff, PETN": ("in.reaxc", "2 2 2"),
+    "airebo, polyethylene": ("in.airebo", "4 4 1"),
+    "CHARMM with PPPM, rhodopsin": ("in.protein", ""),
+}
 TARGET = 0.5  # seconds that one measurement should take
 Run = Callable[[int], float]  # number of steps → seconds
+Times = Mapping[tuple[str, int], float]  # series and number of atoms → µs per atom and step
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure: a line of the plot, a number of atoms, and how to run steps of it."""
+
+    series: str
+    n_atoms: int
+    run: Run
 
 
 def main(
     rounds: Annotated[int, typer.Option(help="Times that everything is measured.")] = 3,
     sizes: Annotated[str, typer.Option(help="Numbers of atoms: 21, or 3 n³.")] = "21,192,1536",
     students: Annotated[str, typer.Option(help="Names or paths.")] = "ultra-tiny,tiny,original",
+    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/speed"),
 ) -> None:
-    """Measure and print a table."""
+    """Measure, print a table, draw a plot."""
     torch.set_num_threads(1)
-    os.environ["OPENMM_CPU_THREADS"] = "1"
+    output.mkdir(parents=True, exist_ok=True)
     build()
-    with tempfile.TemporaryDirectory() as folder:
-        runs: dict[tuple[str, str, int], Run] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases = [gfn2_xtb(), *(peer(title, *PEERS[title], folder) for title in PEERS)]
         for size in (int(word) for word in sizes.split(",")):
             atoms = structure(size)
             for student in students.split(","):
-                for engine, make in ENGINES.items():
-                    runs[student, engine, size] = make(student, atoms, Path(folder))
-        peers = {name: peer(script, replicate, Path(folder)) for name, (script, replicate) in PEERS.items()}
-        best: dict[object, float] = {}
-        for _ in track(range(rounds), description="rounds", console=Console(stderr=True)):
-            for key, run in runs.items():
-                best[key] = min(best.get(key, np.inf), step_time(run) / key[2])
-            for name, (run, n_atoms) in peers.items():
-                best[name] = min(best.get(name, np.inf), step_time(run) / n_atoms)
-    table = Table("student", "atoms", *(f"{engine} µs/atom" for engine in ENGINES))
-    for student in students.split(","):
-        for size in (int(word) for word in sizes.split(",")):
+                cases += [
+                    Case(f"{student}: {engine}", size, make(student, atoms, folder))
+                    for engine, make in ENGINES.items()
+                ]
+        best = dict.fromkeys(range(len(cases)), np.inf)
+        for _ in range(rounds):
+            for k in track(range(len(cases)), description="round", console=Console(stderr=True)):
+                best[k] = min(best[k], step_time(cases[k].run) / cases[k].n_atoms)
+    times = {(case.series, case.n_atoms): 1e6 * best[k] for k, case in enumerate(cases)}
+    show(times, students.split(","))
+    draw(times, output / "speed.png")
+
+
+def show(times: Times, students: list[str]) -> None:
+    """A row for each student and size, a line for each peer; µs/atom."""
+    table = Table("student", "atoms", *ENGINES, title="µs per atom and step, one thread")
+    ours = {f"{student}: {engine}" for student in students for engine in ENGINES}
+    for student in students:
+        for size in sorted({size for series, size in times if series in ours}):
             table.add_row(
-                student, str(size), *(f"{1e6 * best[student, engine, size]:.1f}" for engine in ENGINES)
+                student, str(size), *(f"{times[f'{student}: {engine}', size]:.1f}" for engine in ENGINES)
             )
-    console = Console(width=150)
+    console = Console(width=130)
     console.print(table)
-    for name, (_, n_atoms) in peers.items():
-        console.print(f"LAMMPS {name}, {n_atoms} atoms: {1e6 * best[name]:.1f} µs/atom")
+    for (series, size), value in times.items():
+        if series not in ours:
+            console.print(f"{series}, {size} atoms: {value:.1f} µs/atom")
+
+
+def draw(times: Times, path: Path) -> None:
+    """Time against system size: a line for each student and engine, a marker for each peer."""
+    figure = new_figure(8.5, 5.5)
+    axes = figure.subplots()
+    colors: dict[str, str] = {}
+    styles = dict(zip(ENGINES, (":", "-", "--", "-.", (0, (5, 1)), (0, (1, 1))), strict=True))
+    for series in dict.fromkeys(series for series, _ in times):
+        size, value = zip(*((n, t) for (name, n), t in times.items() if name == series), strict=True)
+        student, _, engine = series.partition(": ")
+        if engine in ENGINES:
+            color = colors.setdefault(student, f"C{len(colors)}")
+            axes.plot(size, value, "o", linestyle=styles[engine], color=color, markersize=3, label=series)
+        else:
+            axes.plot(size, value, "*", color="black", markersize=9)
+            side, shift = ("right", -6) if size[0] > 5000 else ("left", 6)  # labels stay inside the axes
+            position = {"xy": (size[0], value[0]), "xytext": (shift, 4), "textcoords": "offset points"}
+            axes.annotate(series, **position, ha=side, fontsize=8)
+    axes.set(xscale="log", yscale="log", xlabel="atoms", ylabel="µs per atom and step, one thread")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=150)
+    Console().print(str(path), soft_wrap=True)
 
 
 def step_time(run: Run) -> float:
-    """Seconds of a step: enough steps to last, without what starting takes."""
-    few = max(run(2), 1e-4) / 2
-    return run(max(3, min(2000, round(TARGET / few)))) / max(3, min(2000, round(TARGET / few)))
+    """Seconds of a step, from as many steps as last a while."""
+    n_steps = int(np.clip(TARGET / max(run(1), 1e-6), 1, 2000))
+    return run(n_steps) / n_steps
 
 
 def structure(n_atoms: int) -> Atoms:
@@ -175,17 +227,33 @@ def in_lammps(student: str, atoms: Atoms, folder: Path, options: str = "") -> Ru
     return partial(_loop_time, folder / f"in.{name}", f"{setup}\ntimestep 0.0001\nfix 1 all nve\n")
 
 
-def peer(script: str, replicate: str, folder: Path) -> tuple[Run, int]:
-    """One of LAMMPS' own benchmarks, smaller, and its number of atoms."""
+def gfn2_xtb() -> Case:
+    """The teacher of the shipped students, on aspirin."""
+    atoms = structure(21)
+    teacher = load_teacher("gfn2-xtb")
+    rng = np.random.default_rng(0)
+
+    def run(n_steps: int) -> float:
+        started = time.perf_counter()
+        for _ in range(n_steps):
+            moved = atoms.copy()
+            moved.positions += rng.uniform(-0.02, 0.02, moved.positions.shape)
+            teacher.label(moved)
+        return time.perf_counter() - started
+
+    return Case("GFN2-xTB, aspirin", 21, run)
+
+
+def peer(title: str, script: str, replicate: str, folder: Path) -> Case:
+    """One of LAMMPS' own benchmarks, with a cell that is repeated less often."""
     text = (BENCH / script).read_text(encoding="utf-8")
     text = re.sub(r"replicate\s.*", f"replicate {replicate}", text)
-    text = text.replace("reax/c", "reaxff").replace("run\t\t100", "").replace("run\t\t    100", "")
-    text = re.sub(r"\nrun\s+100", "\n", text)
+    text = re.sub(r"\nrun\s+100", "\n", text.replace("reax/c", "reaxff"))
     text = re.sub(r"(data\.\w+|ffield\.reax|CH\.airebo)", lambda m: str(BENCH / m[0]), text)
     path = folder / f"{script}.peer"
     _loop_time(path, text, 1)
     n_atoms = int(re.findall(r"with (\d+) atoms", (folder / f"{path.name}.log").read_text())[-1])
-    return partial(_loop_time, path, text), n_atoms
+    return Case(f"LAMMPS {title}", n_atoms, partial(_loop_time, path, text))
 
 
 def _loop_time(script: Path, setup: str, n_steps: int) -> float:

@@ -40,10 +40,11 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @NEEDS_ENGINES
-def test_engine_speed_prints_a_table() -> None:
-    options = ["--rounds", "1", "--sizes", "24", "--students", "ultra-tiny"]
+def test_engine_speed_prints_a_table_and_draws_it(tmp_path: Path) -> None:
+    options = ["--rounds", "1", "--sizes", "24", "--students", "ultra-tiny", "--output", str(tmp_path)]
     command = [sys.executable, str(EXAMPLES / "09_engine_speed.py"), *options]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "ultra-tiny" in result.stdout
     assert "reaxff" in result.stdout
+    assert (tmp_path / "speed.png").stat().st_size > 10_000
