@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.engines import find_engine
-from mlff_distiller.errors import ConfigError
+from mlff_distiller.errors import ConfigError, require
 from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
 from mlff_distiller.evaluation.parity import Agreement, verify_artifact
-from mlff_distiller.evaluation.plots import draw_nve
+from mlff_distiller.evaluation.plots import RadialDistribution, draw_nve
 from mlff_distiller.evaluation.trajectory import radial_distribution
 
 RDF_BINS = 120
@@ -75,6 +76,10 @@ def nve_with_progress(
         raise ConfigError(
             "a radial distribution needs a periodic structure; leave out the reference trajectory"
         )
+    elements = _pair(atoms, pair)
+    require("MDAnalysis", extra="analysis")  # now, and not after hours of dynamics
+    if reference is not None:
+        radial_distribution(reference, elements, 1.0, 2)
     output.mkdir(parents=True, exist_ok=True)
     settings = replace(settings, trajectory=frames_path(output))
     columns = (
@@ -96,7 +101,9 @@ def nve_with_progress(
     replace_file(output / "nve.json", [json.dumps(found.to_dict(), indent=1).encode()])
     _write_energies(output / "energies.csv", found.trace)
     title = f"{model}, {atoms.get_chemical_formula()} in {engine}, {settings.temperature:g} K, {settings.time_step:g} fs"
-    draw_nve(found, title, output / "nve.png", _distributions(atoms, frames_path(output), reference, pair))
+    draw_nve(
+        found, title, output / "nve.png", _distributions(atoms, frames_path(output), reference, elements)
+    )
     return found
 
 
@@ -108,14 +115,25 @@ def _write_energies(path: Path, trace: EnergyTrace) -> None:
     replace_file(path, [text.getvalue().encode()])
 
 
-def _distributions(atoms: Atoms, frames: Path, reference: Path | None, pair: str | None) -> dict | None:
+def _pair(atoms: Atoms, text: str | None) -> tuple[str, str]:
+    """The elements of a radial distribution; by default the heaviest with itself."""
+    if text is None:
+        heaviest = chemical_symbols[int(atoms.numbers.max())]
+        return heaviest, heaviest
+    first, _, second = text.partition("-")
+    if not {first, second} <= set(atoms.get_chemical_symbols()):
+        raise ConfigError(f"expected two elements of the structure, as O-O or O-H, got {text!r}")
+    return first, second
+
+
+def _distributions(
+    atoms: Atoms, frames: Path, reference: Path | None, elements: tuple[str, str]
+) -> dict[str, RadialDistribution] | None:
     if not atoms.pbc.all():
         return None
-    heaviest = atoms.symbols[int(atoms.numbers.argmax())]
-    first, _, second = (pair or f"{heaviest}-{heaviest}").partition("-")
     heights = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)  # Å between lattice planes
     reach = min(8.0, 0.5 * float(heights.min()))
-    found = {f"student, {first}-{second}": radial_distribution(frames, (first, second), reach, RDF_BINS)}
+    found = {f"student, {'-'.join(elements)}": radial_distribution(frames, elements, reach, RDF_BINS)}
     if reference is not None:
-        found["teacher"] = radial_distribution(reference, (first, second), reach, RDF_BINS)
+        found["teacher"] = radial_distribution(reference, elements, reach, RDF_BINS)
     return found

@@ -22,15 +22,19 @@ def list_models() -> dict[str, Metadata]:
     return {model.name: model for model in sorted(models, key=lambda model: -model.n_parameters)}
 
 
+def is_shipped(source: str | Path) -> bool:
+    """Whether this is the name of a student that comes with the package."""
+    return (PRETRAINED / str(source) / f"{source}.pt").is_file()
+
+
 def artifact_path(source: str | Path) -> Path:
     """The file of a shipped name or of a path.
 
     Raises:
         ArtifactError: Neither a shipped name nor an existing file.
     """
-    shipped = PRETRAINED / str(source) / f"{source}.pt"
-    if shipped.is_file():
-        return shipped
+    if is_shipped(source):
+        return PRETRAINED / str(source) / f"{source}.pt"
     if Path(source).is_file():
         return Path(source)
     names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/*.pt"))) or "none"

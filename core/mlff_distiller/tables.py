@@ -145,6 +145,9 @@ def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
         if row.missing is not None:
             table.add_row(row.name, "", "", "", "", row.missing, "not installed")
             continue
+        if row.failed is not None:
+            table.add_row(row.name, "", "", "", "", row.failed, "[bold red]FAILED[/]")
+            continue
         stress = "" if row.stress is None else f"{row.stress:.1e}"
         verdict = "agrees" if row.acceptable else "[bold red]DISAGREES[/]"
         table.add_row(

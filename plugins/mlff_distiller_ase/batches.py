@@ -12,7 +12,7 @@ from mlff_distiller.errors import StructureError
 from mlff_distiller.graph import Graph, concatenate_graphs
 from mlff_distiller.model.potential import Evaluation, Potential
 
-MAX_EDGES = 100_000  # edges evaluated at once: under 2 GB for the largest preset
+MAX_EDGES = 100_000  # edges and atoms evaluated at once: under 2 GB for the largest preset
 
 
 def evaluate_batches(
@@ -23,22 +23,27 @@ def evaluate_batches(
     Args:
         potential: Any backend.
         structures: May be a generator; it is consumed batch by batch.
-        max_edges: Edges in a batch; a single structure may have more.
+        max_edges: Edges and atoms in a batch; a single structure may have more.
 
     Raises:
         StructureError: Names the structure by its index, and what is wrong with it.
     """
     waiting: list[tuple[int, Atoms, Graph]] = []
-    n_edges = 0
+    size = 0
     for index, atoms in enumerate(structures):
         graph = _graph(index, atoms, potential.cutoff)
-        if waiting and n_edges + graph.edge_vec.shape[0] > max_edges:
+        if waiting and size + _size(graph) > max_edges:
             yield from _evaluate(potential, waiting)
-            waiting, n_edges = [], 0
+            waiting, size = [], 0
         waiting.append((index, atoms, graph))
-        n_edges += graph.edge_vec.shape[0]
+        size += _size(graph)
     if waiting:
         yield from _evaluate(potential, waiting)
+
+
+def _size(graph: Graph) -> int:
+    """What a graph costs in memory: its edges, and its atoms, which may have none."""
+    return graph.edge_vec.shape[0] + len(graph.atomic_numbers)
 
 
 def _graph(index: int, atoms: Atoms, cutoff: float) -> Graph:

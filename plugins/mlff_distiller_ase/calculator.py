@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, Parameters, all_changes
 
 from mlff_distiller.ase_bridge import PROPERTIES, ase_results
 from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
+from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
 from mlff_distiller_ase.batches import MAX_EDGES, evaluate_batches
@@ -59,7 +60,21 @@ class DistilledCalculator(Calculator):
         else:
             self.potential = load_for_dynamics(model, device, dtype, skin, backend, threads)
         name = str(model) if isinstance(model, str | Path) else self.potential.metadata.name
+        if isinstance(model, TorchScriptPotential):
+            device, dtype, backend = str(model.device), model.dtype, "torch"
         self.parameters = Parameters(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
+
+    def set(self, **kwargs: Any) -> dict[str, Any]:
+        """Refused: the student was loaded with its options.
+
+        Raises:
+            ConfigError: Any option.
+        """
+        if kwargs:
+            raise ConfigError(
+                f"{', '.join(kwargs)} cannot be changed; make a new DistilledCalculator with these options"
+            )
+        return {}
 
     def calculate(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def _torch_flags() -> list[str]:
 
 
 def _compile(compiler: str, sources: Sequence[str], flags: Sequence[str], output: Path) -> None:
-    partial = output.with_name(f".{output.name}.partial")  # LAMMPS must never load half a file
+    # LAMMPS must never load half a file, and two processes that compile at once must not share one
+    partial = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}")
     command = [compiler, *FLAGS, *(str(SOURCES / name) for name in sources), *flags, "-o", str(partial)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)

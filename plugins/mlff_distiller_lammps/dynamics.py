@@ -49,9 +49,11 @@ def lammps_nve(
         table = np.loadtxt(folder / "energies.txt", ndmin=2)  # step, potential, kinetic
         if len(table) != settings.n_steps // settings.interval + 1:
             raise EngineError(f"LAMMPS wrote {len(table)} records of the energies, which is not all of them")
-        _read_frames(folder / "frames.dump", system, atoms, settings.trajectory)
-        velocities = np.loadtxt(folder / "end.dump", skiprows=9, ndmin=2)[:, 1:4]
-        atoms.set_velocities(system.vectors_from_lammps(velocities) / (FS_PER_PS * units.fs))
+        if settings.trajectory is not None:
+            _write_frames(folder / "frames.dump", system, atoms.copy(), settings.trajectory)
+        end = np.loadtxt(folder / "end.dump", skiprows=9, ndmin=2)
+        atoms.positions = system.vectors_from_lammps(end[:, 1:4])
+        atoms.set_velocities(system.vectors_from_lammps(end[:, 4:7]) / (FS_PER_PS * units.fs))
     return EnergyTrace(table[:, 0] * settings.time_step, table[:, 1], table[:, 2], len(atoms))
 
 
@@ -70,7 +72,7 @@ fix record all print {settings.interval} "$(step) ${{potential}} ${{kinetic}}" f
 dump frames all custom {settings.frame_interval} frames.dump id xu yu zu
 dump_modify frames sort id format float %.10g
 run {settings.n_steps}
-write_dump all custom end.dump id vx vy vz modify sort id format float %.15g
+write_dump all custom end.dump id xu yu zu vx vy vz modify sort id format float %.15g
 """
 
 
@@ -87,14 +89,12 @@ velocity all zero linear
 """
 
 
-def _read_frames(dump: Path, system: LammpsSystem, atoms: Atoms, trajectory: Path | None) -> None:
-    """Turn the frames back, write them, and leave ``atoms`` at the last one."""
-    if trajectory is not None:
-        trajectory.unlink(missing_ok=True)
+def _write_frames(dump: Path, system: LammpsSystem, atoms: Atoms, trajectory: Path) -> None:
+    """Turn the frames back and write them as extended XYZ."""
+    trajectory.unlink(missing_ok=True)
     n_lines = len(atoms) + 9
     lines = dump.read_text(encoding="utf-8").splitlines()
     for start in range(0, len(lines), n_lines):
         table = np.loadtxt(lines[start + 9 : start + n_lines], ndmin=2)
         atoms.positions = system.vectors_from_lammps(table[:, 1:4])
-        if trajectory is not None:
-            append_frame(trajectory, atoms)
+        append_frame(trajectory, atoms)

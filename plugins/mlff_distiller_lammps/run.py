@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mlff_distiller.errors import EngineError
 from mlff_distiller_lammps.build import build
 
@@ -29,7 +31,7 @@ def run_lammps(script: Path, n_ranks: int = 1, report: Callable[[int], None] | N
     with subprocess.Popen(
         lammps_command(script, n_ranks),
         cwd=script.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={"OMP_NUM_THREADS": "1", **os.environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -56,9 +58,12 @@ def lammps_command(script: Path, n_ranks: int) -> list[str]:
 
 
 def _step(line: str) -> int | None:
-    """The step of a line of thermodynamic output."""
+    """The step of a line of thermodynamic output: numbers only."""
     words = line.split()
-    return int(words[0]) if len(words) > 3 and words[0].isdigit() else None
+    try:
+        return int(words[0]) if len(words) > 3 and all(np.isfinite([float(word) for word in words])) else None
+    except ValueError:
+        return None
 
 
 def _reason(lines: Sequence[str]) -> str:

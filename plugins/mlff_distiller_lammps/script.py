@@ -10,7 +10,7 @@ from ase import Atoms
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import StructureError
 from mlff_distiller.export.artifact import read_metadata
-from mlff_distiller.registry import artifact_path
+from mlff_distiller.registry import artifact_path, is_shipped
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
 
 # dtype of the network → options of the pair style; the native engine has no double precision
@@ -53,7 +53,9 @@ def write_input(
         StructureError: An element that it does not know.
         OutputError: A file cannot be written.
     """
-    known = read_metadata(artifact_path(model)).elements
+    path = artifact_path(model)
+    named = model if is_shipped(model) else str(path.resolve())  # lmp may run in another folder
+    known = read_metadata(path).elements
     system = lammps_system(atoms)
     unknown = [symbol for symbol in system.symbols if symbol not in known]
     if unknown:
@@ -64,7 +66,7 @@ def write_input(
 # or on several ranks: mpirun -n 4 lmp -in {script.name}
 {system_lines(system, data.name)}
 
-{potential_lines(system.symbols, model)}
+{potential_lines(system.symbols, named)}
 
 neighbor 1.0 bin
 timestep 0.0005  # ps

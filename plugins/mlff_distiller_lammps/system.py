@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from ase.io.lammpsdata import write_lammps_data
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.errors import StructureError
 from mlff_distiller.neighbors import complete_cell
 
 MARGIN = 20.0  # Å of room for a structure along open directions; the box grows when the atoms leave it
@@ -66,7 +67,18 @@ class LammpsSystem:
 
 
 def lammps_system(atoms: Atoms) -> LammpsSystem:
-    """Give a structure the complete box that LAMMPS needs, and its atom types (one for each element)."""
+    """Give a structure the complete box that LAMMPS needs, and its atom types (one for each element).
+
+    Raises:
+        StructureError: Atoms of one element with different masses: LAMMPS has one mass for each type.
+    """
+    masses = atoms.get_masses()
+    for number in set(atoms.numbers.tolist()):
+        if np.ptp(masses[atoms.numbers == number]) > 1e-6:
+            raise StructureError(
+                f"the {chemical_symbols[number]} atoms have different masses, and LAMMPS has one for each type; "
+                "write a data file with a type for each isotope and map both types to the element in pair_coeff"
+            )
     boxed = Atoms(
         atoms.numbers,
         positions=atoms.positions,

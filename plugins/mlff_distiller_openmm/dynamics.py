@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
-from ase.md.velocitydistribution import Stationary, ZeroRotation
 
 from mlff_distiller.errors import require
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, start_velocities
+from mlff_distiller.evaluation.drift import (
+    FRICTION,
+    EnergyTrace,
+    NVESettings,
+    start_velocities,
+    stop_drifting,
+)
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
 from mlff_distiller_openmm.states import read_energies, read_positions, read_velocities
 from mlff_distiller_openmm.system import AtomsSystem, atoms_system
 
 if TYPE_CHECKING:
     import openmm
-
-FRICTION = 20.0  # 1/ps, of the thermostat: strong, since it is there to equilibrate
 
 
 def run_openmm_nve(
@@ -48,7 +51,7 @@ def run_openmm_nve(
     openmm = require("openmm", "openmm")
     placed = atoms_system(atoms, model, backend, settings.dtype)
     integrator = openmm.CompoundIntegrator()
-    thermostat = openmm.LangevinMiddleIntegrator(settings.temperature, FRICTION, settings.time_step * FS)
+    thermostat = openmm.LangevinMiddleIntegrator(settings.temperature, FRICTION / FS, settings.time_step * FS)
     thermostat.setRandomNumberSeed(settings.seed + 1)  # OpenMM takes 0 for a seed from the clock
     integrator.addIntegrator(thermostat)
     integrator.addIntegrator(velocity_verlet(settings.time_step))
@@ -59,11 +62,10 @@ def run_openmm_nve(
     for done in _steps(integrator, settings.n_equilibration, settings.interval):
         if report is not None:
             report(done)
-    _from_context(atoms, placed, context)
-    Stationary(atoms)
-    if not atoms.pbc.any():
-        ZeroRotation(atoms)
-    _to_context(atoms, placed, context)
+    if settings.n_equilibration > 0:
+        _from_context(atoms, placed, context)
+        stop_drifting(atoms)
+        _to_context(atoms, placed, context)
     integrator.setCurrentIntegrator(1)
 
     records = [(0.0, *read_energies(context.getState(energy=True)))]
@@ -76,6 +78,7 @@ def run_openmm_nve(
                 _write_frame(stream, atoms)
             if report is not None:
                 report(settings.n_equilibration + done)
+        _from_context(atoms, placed, context)
     time, potential, kinetic = np.array(records).T
     return EnergyTrace(time, potential, kinetic, len(atoms))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential
+from mlff_distiller.dynamics import StructurePotential, VerletPotential
 from mlff_distiller.errors import require
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
@@ -63,11 +63,13 @@ class _Packed:
     """A student as the bytes of its artifact, so that the XML file is whole without any other file."""
 
     def __init__(self, potential: StructurePotential) -> None:
+        self.is_native = isinstance(potential, NativePotential)
         if isinstance(potential, VerletPotential):
             source = potential.potential
-            self.torch_arguments: tuple[str, str] | None = (str(source.device), source.dtype)
+            self.arguments: tuple[Any, ...] = (str(source.device), source.dtype)
+            self.skin = potential.neighbors.skin
         elif isinstance(potential, NativePotential):
-            source, self.torch_arguments = potential, None
+            source, self.arguments, self.skin = potential, (potential.threads,), potential.skin
         else:
             raise TypeError(f"expected a student of this package, got {type(potential).__name__}")
         self.artifact = source.path.read_bytes()
@@ -77,9 +79,9 @@ class _Packed:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.pt"
             path.write_bytes(self.artifact)
-            if self.torch_arguments is None:
-                return NativePotential(path)
-            return VerletPotential(TorchScriptPotential(path, *self.torch_arguments), SKIN)
+            if self.is_native:
+                return NativePotential(path, *self.arguments, skin=self.skin)
+            return VerletPotential(TorchScriptPotential(path, *self.arguments), self.skin)
 
 
 def _restore(packed: _Packed, numbers: tuple[int, ...], periodic: bool) -> Computation:

@@ -181,6 +181,21 @@ def test_takes_a_loaded_potential() -> None:
     expected = DistilledCalculator("ultra-tiny", dtype="float64")
     expected.calculate(ethanol())
     assert calculator.results["energy"] == expected.results["energy"]
+    assert calculator.todict()["dtype"] == "float64"
+
+
+def test_options_cannot_be_changed_behind_its_back() -> None:
+    with pytest.raises(ConfigError, match="dtype, skin cannot be changed; make a new DistilledCalculator"):
+        DistilledCalculator("ultra-tiny").set(dtype="float64", skin=3.0)
+
+
+def test_copies_find_their_file_from_another_folder(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(artifact.parent)
+    calculator = DistilledCalculator(artifact.name)
+    monkeypatch.chdir(tmp_path)
+    copy.deepcopy(calculator).calculate(ethanol())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

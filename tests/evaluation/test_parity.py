@@ -18,8 +18,8 @@ from mlff_distiller.evaluation.parity import Agreement, compare_edges, verificat
 class StubEngine:
     """Gives the energies of another backend with an error in one place."""
 
-    def __init__(self, error: float = 0.0, reason: str | None = None) -> None:
-        self.error, self.reason = error, reason
+    def __init__(self, error: float = 0.0, reason: str | None = None, stress_sign: float = 1.0) -> None:
+        self.error, self.reason, self.stress_sign = error, reason, stress_sign
 
     def missing(self) -> str | None:
         return self.reason
@@ -31,7 +31,20 @@ class StubEngine:
         first = points["H2O"]
         forces = first.forces.copy()
         forces[0, 0] += self.error
-        return {**points, "H2O": SinglePoint(first.energy, forces, first.stress)}
+        crystal = points["triclinic"]
+        assert crystal.stress is not None
+        return {
+            **points,
+            "H2O": SinglePoint(first.energy, forces, first.stress),
+            "triclinic": SinglePoint(crystal.energy, crystal.forces, self.stress_sign * crystal.stress),
+        }
+
+
+class BrokenEngine(StubEngine):
+    """Stops with an error of its own."""
+
+    def single_points(self, structures, model, dtype="float32"):
+        raise RuntimeError("the engine is broken")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: StubEngine) -> tuple[int | str | None, dict]:
@@ -59,6 +72,22 @@ def test_a_wrong_force_is_an_exit_status(monkeypatch, tmp_path) -> None:
     assert status == 1
     assert not rows["stub"]["acceptable"]
     assert rows["stub"]["worst"] == "H2O"
+
+
+@pytest.mark.slow
+def test_a_stress_of_the_wrong_sign_is_found(monkeypatch, tmp_path) -> None:
+    status, rows = run(monkeypatch, tmp_path, StubEngine(stress_sign=-1.0))
+    assert status == 1
+    assert rows["stub"]["forces"] < 1e-4
+    assert not rows["stub"]["acceptable"]
+
+
+@pytest.mark.slow
+def test_an_engine_that_stops_does_not_stop_the_others(monkeypatch, tmp_path) -> None:
+    status, rows = run(monkeypatch, tmp_path, BrokenEngine())
+    assert status == 1
+    assert rows["stub"]["failed"] == "RuntimeError: the engine is broken"
+    assert rows["TorchScript"]["acceptable"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
 from mlff_distiller.errors import DatasetError
@@ -68,6 +68,29 @@ def test_radial_distribution_of_a_lattice_and_of_a_gas(tmp_path: Path) -> None:
     assert not g[r < 3.8].any()
     r, g = radial_distribution(tmp_path / "gas.xyz", ("Ar", "Ar"), 8.0, 20)
     assert g[r > 2].mean() == pytest.approx(63 / 64, rel=0.05)
+
+
+@pytest.mark.parametrize("pbc", [True, (True, True, False)])
+def test_turned_cells_and_slabs_are_understood(tmp_path: Path, pbc) -> None:
+    """Cells that MDAnalysis would not turn like this, and cells that are not periodic along one vector."""
+    q = Rotation.random(random_state=2).as_matrix()
+    atoms = water_box(2)
+    atoms.set_cell(atoms.cell.array @ q.T, scale_atoms=True)
+    atoms.pbc = pbc
+    for shift in (0.0, 2.0):
+        frame = atoms.copy()
+        frame.positions += shift * atoms.cell.array[0] / 7  # along a periodic vector
+        frame.wrap()
+        append_frame(tmp_path / "t.xyz", frame)
+    assert analyse_trajectory(tmp_path / "t.xyz").bond_deviation.max() < 1e-3
+
+
+def test_radial_distribution_of_a_turned_crystal(tmp_path: Path) -> None:
+    crystal = bulk("Ar", "fcc", a=5.4) * (4, 4, 4)  # cell vectors along (0, 1, 1) and so on
+    append_frame(tmp_path / "fcc.xyz", crystal)
+    r, g = radial_distribution(tmp_path / "fcc.xyz", ("Ar", "Ar"), 6.0, 120)
+    assert not g[r < 3.7].any()
+    assert r[np.flatnonzero(g)[0]] == pytest.approx(5.4 / np.sqrt(2), abs=0.06)
 
 
 def test_refuses(tmp_path: Path) -> None:

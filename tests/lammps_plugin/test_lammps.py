@@ -145,10 +145,12 @@ print "$(pe:%.15g) $(c_energies:%.15g) {sums} {pressures}" file out
     np.testing.assert_allclose(virials[:6], virials[6:], rtol=1e-6, atol=1e-3)
 
 
-def test_hybrid_adds_and_leaves_unmapped_types_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_hybrid_adds_and_leaves_unmapped_types_alone(tmp_path: Path, backend: str, n_ranks: int) -> None:
     """Argon beside ethanol: its energy and forces are those of the other style, and the molecule's those of the student."""
     both = ethanol() + Atoms("Ar2", positions=[[6, 0, 0], [6, 0, 3.9]])
-    style = "pair_style hybrid/overlay distilled lj/cut 8.0"
+    style = f"pair_style hybrid/overlay distilled backend {backend} lj/cut 8.0"
     coefficients = """pair_coeff * * distilled ultra-tiny H C O NULL
 pair_coeff 4 4 lj/cut 0.0104 3.40
 pair_coeff 1 4 lj/cut 0.0 1.0
@@ -157,7 +159,7 @@ pair_coeff 3 4 lj/cut 0.0 1.0
 run 0
 print "$(pe:%.15g) $(fx[9]:%.15g) $(fz[10]:%.15g) $(fz[11]:%.15g)" file out
 """
-    energy, hydrogen, argon, other = run(tmp_path, both, coefficients, style=style)
+    energy, hydrogen, argon, other = run(tmp_path, both, coefficients, n_ranks, style)
     alone = lammps_single_points({"": ethanol()}, "ultra-tiny")[""]
     x = (3.40 / 3.9) ** 6
     force = 24 * 0.0104 * (2 * x * x - x) / 3.9
@@ -178,20 +180,48 @@ def test_restart_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     assert again == pytest.approx(whole, rel=1e-7)
 
 
-@pytest.mark.parametrize(
-    "fix",
-    [
-        "fix 1 all nvt temp 300 300 0.1",
-        "fix 1 all npt temp 300 300 0.1 tri 1 1 1",
-        "fix 1 all box/relax aniso 0\nminimize 0 1e-2 20 40",
-    ],
-    ids=["nvt", "npt", "relax"],
-)
-def test_ensembles(tmp_path: Path, fix: str) -> None:
-    commands = f'velocity all create 300 1\ntimestep 0.0005\n{fix}\nrun 20\nprint "$(pe) $(temp)" file out\n'
-    energy, temperature = run(tmp_path, tilted_liquid(), commands, n_ranks=2)
-    assert np.isfinite(energy)
-    assert 1 < temperature < 2000
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+@pytest.mark.parametrize("comm", ["", "comm_style tiled\nbalance 1.0 rcb\n"], ids=["brick", "tiled"])
+def test_atoms_that_change_ranks(tmp_path: Path, n_ranks: int, comm: str) -> None:
+    """Forty hot steps with a thin skin: lists are made anew, atoms migrate, and the trajectory is that of one rank."""
+    commands = f"""{comm}neighbor 0.3 bin
+neigh_modify every 1 delay 0 check yes
+velocity all create 600 1 loop geom
+fix 1 all nve
+timestep 0.0005
+run 40
+print "$(pe:%.15g) $(ke:%.15g) $(press:%.15g)" file out
+"""
+    style = "pair_style distilled backend torch precision double"
+    found = run(tmp_path, liquid(), commands, n_ranks, style)
+    expected = run(tmp_path, liquid(), commands.replace(comm, ""), 1, style)
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("thermostat", ["nvt temp 300 300 0.1", "npt temp 300 300 0.1 tri 1 1 1"])
+def test_extended_systems_conserve_their_energy(tmp_path: Path, thermostat: str) -> None:
+    """The conserved quantity of the barostat holds only if the virial is the derivative of the energy."""
+    commands = f"""velocity all create 300 1
+timestep 0.00025
+fix 1 all {thermostat}
+thermo_style custom step econserve
+run 10
+print "$(econserve:%.12g)" file out
+run 200
+print "$(econserve:%.12g)" append out
+"""
+    before, after = run(tmp_path, tilted_liquid(), commands, n_ranks=2)
+    assert after == pytest.approx(before, abs=0.05)  # of 192 atoms; the potential energy changes by some eV
+
+
+def test_relaxed_box_has_no_pressure(tmp_path: Path) -> None:
+    commands = """fix 1 all box/relax aniso 0 vmax 0.01
+min_modify line quadratic
+minimize 0 1e-4 400 4000
+print "$(press)" file out
+"""
+    (pressure,) = run(tmp_path, liquid(), commands)
+    assert abs(pressure) < 500  # bar
 
 
 def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
@@ -268,11 +298,113 @@ def test_refuses_other_units(tmp_path: Path) -> None:
         run_lammps(tmp_path / "in.test")
 
 
+def test_bonded_atoms_must_stay_in_the_neighbor_lists(tmp_path: Path) -> None:
+    """With bonds in the topology, LAMMPS' default leaves bonded pairs out of its lists, and they would be missing."""
+    (tmp_path / "start.data").write_text(
+        """one molecule
+
+3 atoms
+2 atom types
+2 bonds
+1 bond types
+0 20 xlo xhi
+0 20 ylo yhi
+0 20 zlo zhi
+
+Masses
+
+1 1.008
+2 15.999
+
+Atoms # bond
+
+1 1 2 10 10 10
+2 1 1 10 10.76 10.5
+3 1 1 10 9.24 10.5
+
+Bonds
+
+1 1 1 2
+2 1 1 3
+"""
+    )
+    script = """units metal
+atom_style bond
+bond_style zero
+special_bonds {factors}
+read_data start.data
+pair_style distilled
+pair_coeff * * tiny H O
+bond_coeff *
+run 0
+print "$(pe:%.12g)" file out
+"""
+    (tmp_path / "in.default").write_text(script.format(factors="lj/coul 0 0 0"))
+    with pytest.raises(
+        EngineError, match="leaves bonded atoms out of the neighbor lists; add 'special_bonds"
+    ):
+        run_lammps(tmp_path / "in.default")
+    energies = []
+    for factors in ("lj/coul 1 1 1", "lj/coul 1e-50 1e-50 1e-50"):
+        (tmp_path / "in.complete").write_text(script.format(factors=factors))
+        run_lammps(tmp_path / "in.complete")
+        energies.append(float((tmp_path / "out").read_text()))
+    water = Atoms("OH2", positions=[[0, 0, 0], [0, 0.76, 0.5], [0, -0.76, 0.5]])
+    assert energies == pytest.approx([lammps_single_points({"": water}, "tiny")[""].energy] * 2, abs=1e-5)
+
+
+def test_style_that_is_given_again_starts_from_its_defaults(tmp_path: Path) -> None:
+    commands = """run 0
+pair_style distilled backend torch precision double
+pair_coeff * * ultra-tiny H C O
+run 0
+print "$(pe:%.15g)" file out
+"""
+    (double,) = run(tmp_path, ethanol(), commands)
+    assert double == pytest.approx(
+        lammps_single_points({"": ethanol()}, "ultra-tiny", "float64")[""].energy, rel=1e-13
+    )
+    with pytest.raises(EngineError, match="All pair coeffs are not set"):
+        run(tmp_path, ethanol(), "pair_style distilled\nrun 0\n")
+
+
+def test_isotopes_are_refused() -> None:
+    atoms = ethanol()
+    atoms.set_masses([2.014 if k == 8 else m for k, m in enumerate(atoms.get_masses())])
+    with pytest.raises(StructureError, match="the H atoms have different masses"):
+        lammps_system(atoms)
+
+
+def test_lost_atoms_are_an_error_of_lammps(tmp_path: Path) -> None:
+    lammps_system(ethanol()).write_data(tmp_path / "start.data")
+    script = """units metal
+boundary f f f
+read_data start.data
+pair_style distilled
+pair_coeff * * ultra-tiny H C O
+velocity all set 100 0 0
+fix 1 all nve
+run 400
+"""
+    (tmp_path / "in.test").write_text(script)
+    with pytest.raises(EngineError, match="Lost atoms"):
+        run_lammps(tmp_path / "in.test")
+
+
 def test_input_script_that_is_written_runs(tmp_path: Path) -> None:
     script, _ = write_input(liquid(), "ultra-tiny", tmp_path, "water")
     script.write_text(script.read_text().replace("run 2000", "run 10").replace("run 10000", "run 100"))
     run_lammps(script, n_ranks=2)
     assert "element" in (tmp_path / "water.lammpstrj").read_text()
+
+
+def test_input_script_of_a_file_runs_from_its_folder(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(artifact.parent)
+    script, _ = write_input(Atoms("O"), artifact.name, tmp_path, "atom")
+    script.write_text(script.read_text().split("minimize")[0] + "run 0\n")
+    run_lammps(script)
 
 
 def test_input_script_refuses_unknown_elements(tmp_path: Path) -> None:

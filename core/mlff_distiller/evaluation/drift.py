@@ -98,10 +98,9 @@ def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] |
     )
     if report is not None:
         thermostat.attach(lambda: report(thermostat.nsteps), interval=settings.interval)
-    thermostat.run(settings.n_equilibration)
-    Stationary(atoms)
-    if not atoms.pbc.any() and len(atoms) > 1:
-        ZeroRotation(atoms)
+    if settings.n_equilibration > 0:
+        thermostat.run(settings.n_equilibration)
+        stop_drifting(atoms)
 
     records: list[tuple[float, float, float]] = []
     dynamics = VelocityVerlet(atoms, dt)
@@ -125,6 +124,14 @@ def start_velocities(atoms: Atoms, settings: NVESettings) -> None:
     """Thermal velocities, unless there is no equilibration and the structure has velocities of its own."""
     if settings.n_equilibration > 0 or not atoms.get_momenta().any():
         thermalize_momenta(atoms, settings.temperature, rng=np.random.default_rng(settings.seed))
+        stop_drifting(atoms)
+
+
+def stop_drifting(atoms: Atoms) -> None:
+    """Take out the total momentum, and the angular momentum of a molecule: what `degrees_of_freedom` does not count."""
+    Stationary(atoms)
+    if not atoms.pbc.any() and len(atoms) > 1:
+        ZeroRotation(atoms)
 
 
 def append_frame(path: Path, atoms: Atoms) -> None:

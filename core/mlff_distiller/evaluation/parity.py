@@ -6,7 +6,7 @@ The reference is the live student in float64. Differences are absolute, so that 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from mlff_distiller.native import NativePotential
 from mlff_distiller.neighbors import torch_neighbors, vesin_neighbors
 from mlff_distiller.registry import artifact_path, load, load_student
 
+VIRIAL_TOLERANCE = 1e-4  # eV per atom
 WATER_SPACING = 3.104  # Å between molecules on a cubic lattice: 1 g/cm³
 
 
@@ -39,20 +40,24 @@ class Agreement:
 
     Attributes:
         name: Of the backend or engine.
-        missing: Why it could not run; None where it did.
+        missing: What is not installed; None where it ran.
+        failed: Why it stopped with an error; None where it did not.
         n_structures: Compared; an engine leaves out what it cannot represent.
         energy: Largest |ΔE| per atom, eV.
         forces: Largest |ΔF| of a component, eV/Å.
         stress: Largest |Δstress| of a component, eV/Å³; None where it gives none.
+        virial: Largest |Δstress| · V per atom, eV: the stress on the scale of energies; 0 where there is none.
         worst: Structure with the largest |ΔF|.
     """
 
     name: str
     missing: str | None = None
+    failed: str | None = None
     n_structures: int = 0
     energy: float = 0.0
     forces: float = 0.0
     stress: float | None = None
+    virial: float = 0.0
     worst: str = ""
 
     @property
@@ -60,7 +65,12 @@ class Agreement:
         """Within the tolerances; NaN is not. What could not run is no disagreement."""
         if self.missing is not None:
             return True
-        return self.energy <= ENERGY_TOLERANCE and self.forces <= FORCE_TOLERANCE
+        differences = (
+            (self.energy, ENERGY_TOLERANCE),
+            (self.forces, FORCE_TOLERANCE),
+            (self.virial, VIRIAL_TOLERANCE),
+        )
+        return self.failed is None and all(found <= limit for found, limit in differences)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -73,6 +83,9 @@ def verification_structures(elements: list[int], cutoff: float) -> dict[str, Ato
     if 6 in elements:
         structures["C60"] = molecule("C60")
     if {1, 8} <= set(elements):
+        structures["large liquid"] = water_box(
+            4
+        )  # inside TorchScript, neighbours of more than 100 atoms are searched otherwise
         liquid = water_box(3)
         structures["liquid"] = liquid
         tilted = liquid.copy()
@@ -100,7 +113,7 @@ def water_box(n: int, seed: int = 0) -> Atoms:
 
 
 def compare_edges(structures: Mapping[str, Atoms], cutoff: float) -> list[str]:
-    """Names of the structures on which the neighbour searches disagree: vesin, the one inside the artifact, and ASE's."""
+    """Names of the structures on which the neighbour searches disagree: vesin, the two inside the artifact, and ASE's."""
     return [name for name, atoms in structures.items() if not _same_edges(atoms, cutoff)]
 
 
@@ -132,6 +145,8 @@ def verify_artifact(
             found.append(_agreement(name, structures, reference, run()))
         except MissingDependencyError as error:
             found.append(Agreement(name, missing=str(error)))
+        except Exception as error:  # engines raise errors of their own; the others shall still run
+            found.append(Agreement(name, failed=f"{type(error).__name__}: {error}"))
     return bad_edges, found
 
 
@@ -181,24 +196,26 @@ def _agreement(
 ) -> Agreement:
     energy = {k: abs(found[k].energy - reference[k].energy) / len(structures[k]) for k in found}
     forces = {k: float(np.abs(found[k].forces - reference[k].forces).max()) for k in found}
-    stress = [
-        float(np.abs(point.stress - expected).max())
+    stress = {
+        k: float(np.abs(point.stress - expected).max())
         for k, point in found.items()
         if point.stress is not None and (expected := reference[k].stress) is not None
-    ]
+    }
+    virial = [value * structures[k].get_volume() / len(structures[k]) for k, value in stress.items()]
     return Agreement(
         name,
         n_structures=len(found),
-        energy=_largest(list(energy.values())),
-        forces=_largest(list(forces.values())),
-        stress=_largest(stress) if stress else None,
+        energy=_largest(energy.values()),
+        forces=_largest(forces.values()),
+        stress=_largest(stress.values()) if stress else None,
+        virial=_largest(virial) if virial else 0.0,
         worst=max(forces, key=lambda k: forces[k]),
     )
 
 
-def _largest(values: list[float]) -> float:
+def _largest(values: Iterable[float]) -> float:
     """NaN if any is: `max` would lose it."""
-    return float(np.max(values))
+    return float(np.max(list(values)))
 
 
 def _same_edges(atoms: Atoms, cutoff: float) -> bool:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
+from ase.geometry import find_mic
 from ase.io import iread
 from ase.neighborlist import neighbor_list
 
@@ -66,12 +67,14 @@ def analyse_trajectory(path: Path) -> TrajectoryReport:
     first, universe = _read(path)
     bonds, lengths = find_bonds(first)
     deviation = np.zeros(len(universe.trajectory))
-    distances = require("MDAnalysis.lib.distances", extra="analysis")
     for k, frame in enumerate(universe.trajectory):
-        if len(bonds):
-            now = distances.calc_bonds(
-                frame.positions[bonds[:, 0]], frame.positions[bonds[:, 1]], box=frame.dimensions
-            )
+        if len(
+            bonds
+        ):  # the cell need not be periodic along all vectors, nor turned as MDAnalysis would have it
+            vectors = frame.positions[bonds[:, 1]] - frame.positions[bonds[:, 0]]
+            now = find_mic(vectors, first.cell, cast(Any, first.pbc))[
+                1
+            ]  # ASE declares one bool, and takes three
             deviation[k] = np.abs(now - lengths).max()
     return TrajectoryReport(len(deviation), bonds, deviation, _rmsd(universe, first))
 
@@ -99,6 +102,7 @@ def radial_distribution(
         raise DatasetError(
             f"{path} has no g(r) of {'-'.join(elements)}: it is not periodic, or lacks {missing or '{}'}"
         )
+    _turn_to_standard_form(universe, first)
     rdf = require("MDAnalysis.analysis.rdf", extra="analysis")
     a, b = (universe.atoms[np.array(first.get_chemical_symbols()) == symbol] for symbol in elements)
     block = (1, 1) if elements[0] == elements[1] else None  # an atom is no neighbour of itself
@@ -108,20 +112,27 @@ def radial_distribution(
 
 
 def _read(path: Path) -> tuple[Atoms, Any]:
-    """The first frame, and all of them as an MDAnalysis universe whose frames know the cell."""
+    """The first frame, and all of them as an MDAnalysis universe."""
     mda = require("MDAnalysis", extra="analysis")
-    transformations = require("MDAnalysis.transformations", extra="analysis")
     try:
         first = next(iter(iread(path, index=":1", format="extxyz")))
     except (OSError, StopIteration, ValueError, KeyError) as error:
         raise DatasetError(f"{path} cannot be read as a trajectory in extended XYZ: {error}") from None
     with _quiet():
-        universe = mda.Universe(str(path), format="XYZ", topology_format="XYZ", to_guess=())
-        if first.pbc.all():
-            universe.trajectory.add_transformations(
-                transformations.boxdimensions.set_dimensions(first.cell.cellpar().astype(np.float32))
-            )
-    return first, universe
+        return first, mda.Universe(str(path), format="XYZ", topology_format="XYZ", to_guess=())
+
+
+def _turn_to_standard_form(universe: Any, first: Atoms) -> None:
+    """Give every frame its box as MDAnalysis wants it, with a along x and b in the xy plane, and turn the positions likewise."""
+    transformations = require("MDAnalysis.transformations", extra="analysis")
+    cell, turn = first.cell.standard_form()  # cell = turned cell @ turn
+    box = cell.cellpar().astype(np.float32)
+
+    def turned(frame: Any) -> Any:
+        frame.positions = frame.positions @ turn.T
+        return frame
+
+    universe.trajectory.add_transformations(turned, transformations.boxdimensions.set_dimensions(box))
 
 
 def _rmsd(universe: Any, first: Atoms) -> np.ndarray:

@@ -41,15 +41,15 @@ class NativePotential:
     def __init__(self, path: Path, threads: int = 1, skin: float = SKIN) -> None:
         if not skin >= 0.0:
             raise ConfigError(f"expected a skin of at least 0 Å, got {skin}")
-        self.path = path
-        self._arguments = (path, threads, skin)
+        self.path = path.resolve()  # copies must find it also from another folder
+        self._arguments = (self.path, threads, skin)
         self._library = library = load_library()
         self.metadata: Metadata = read_metadata(path)
         self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
         self._system = Handle(
             lambda p: library.mlffd_system_new(self._model.address, threads, p), library.mlffd_system_free
         )
-        self._skin = skin
+        self.threads, self.skin = threads, skin
         self._arrays = _Arrays(0)
 
     def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
@@ -115,7 +115,7 @@ class NativePotential:
         arrays.positions[...] = positions
         arrays.cell[...] = cell
         arrays.pbc[...] = pbc
-        status = self._library.mlffd_compute(self._system.address, *arrays.inputs, self._skin, arrays.results)
+        status = self._library.mlffd_compute(self._system.address, *arrays.inputs, self.skin, arrays.results)
         if status:
             check(status)
         return Evaluation(

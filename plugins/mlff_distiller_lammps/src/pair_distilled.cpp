@@ -34,13 +34,13 @@ bool is_file(const std::string &path)
   return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
-// A path, or the name of a student that is shipped with the Python package
+// The name of a student that is shipped with the Python package, or a path
 std::string artifact_path(const std::string &file)
 {
-  if (is_file(file)) return file;
   const char *folder = std::getenv("MLFFD_MODELS");
   const std::string shipped = std::string(folder ? folder : MLFFD_PRETRAINED) + "/" + file + "/" + file + ".pt";
-  return is_file(shipped) ? shipped : "";
+  if (is_file(shipped)) return shipped;
+  return is_file(file) ? file : "";
 }
 
 }  // namespace
@@ -67,6 +67,12 @@ PairDistilled::~PairDistilled()
 // pair_style distilled [backend native|torch] [device cpu|cuda|cuda:1] [precision single|double]
 void PairDistilled::settings(int narg, char **arg)
 {
+  // LAMMPS keeps the style when a script names it again: start from the defaults, and ask for pair_coeff again
+  options = mlffd::Options();
+  backend_name = "native";
+  backend.reset();
+  if (allocated)
+    for (int i = 1; i <= atom->ntypes; i++) std::fill_n(setflag[i] + 1, atom->ntypes, 0);
   for (int i = 0; i < narg; i += 2) {
     if (i + 1 == narg) utils::missing_cmd_args(FLERR, fmt::format("pair_style distilled {}", arg[i]), error);
     const std::string key = arg[i], value = arg[i + 1];
@@ -104,14 +110,15 @@ void PairDistilled::coeff(int narg, char **arg)
 
 void PairDistilled::load(const std::string &file)
 {
+  // error->one: a file may be missing on one node only, and error->all would wait for the others
   const std::string path = artifact_path(file);
   if (path.empty())
-    error->all(FLERR, "Pair style distilled: '{}' is neither a file nor the name of a shipped student", file);
+    error->one(FLERR, "Pair style distilled: '{}' is neither a file nor the name of a shipped student", file);
   options.n_threads = comm->nthreads;
   try {
     backend = backend_name == "torch" ? mlffd::load_torch_backend(path, options) : mlffd::load_native_backend(path, options);
   } catch (const std::exception &failure) {
-    error->all(FLERR, "Pair style distilled: {}", failure.what());
+    error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
   comm_forward = comm_reverse = backend->row_width();
 }
@@ -147,7 +154,24 @@ void PairDistilled::init_style()
     error->all(FLERR, "Pair style distilled: forces act on ghost atoms, so it needs 'newton on'");
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style distilled: it finds the owners of ghosts by their IDs, so it needs atom IDs");
+  check_neighbors_are_complete();
   neighbor->add_request(this, NeighConst::REQ_FULL);
+  // under hybrid, LAMMPS sizes its buffers by what the hybrid style asks for, and that was set before the file was known
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
+}
+
+// Pairs that LAMMPS leaves out of its lists would be missing from the energy without a word
+void PairDistilled::check_neighbors_are_complete()
+{
+  if (atom->molecular != Atom::ATOMIC)
+    for (int k = 1; k <= 3; k++)
+      if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+        error->all(FLERR,
+                   "Pair style distilled: LAMMPS leaves bonded atoms out of the neighbor lists; add 'special_bonds lj/coul 1 "
+                   "1 1', or '1e-50 1e-50 1e-50' where another style must not see them");
+  if (neighbor->exclude && comm->me == 0)
+    error->warning(FLERR, "Pair style distilled: pairs that 'neigh_modify exclude' leaves out are missing from its energy");
 }
 
 double PairDistilled::init_one(int, int) { return backend->cutoff(); }

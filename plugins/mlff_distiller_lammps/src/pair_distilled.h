@@ -41,6 +41,7 @@ class PairDistilled : public Pair {
 
   void load(const std::string &file);
   void map_types(int, char **);
+  void check_neighbors_are_complete();
   void assign_sites();
   void list_neighbors();
   void move_sites();
