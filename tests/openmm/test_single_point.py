@@ -67,7 +67,8 @@ def test_float32_of_a_shipped_student_agrees_with_the_core(backend: str) -> None
         energy, forces = core_results(potential, atoms)
         found_energy, found_forces = openmm_results(atoms, "tiny", backend, "float32")
         assert abs(found_energy - energy) / len(atoms) < 1e-5
-        assert np.abs(found_forces - forces).max() < 1e-4
+        # rounding of float32 grows with the forces, which are 50 eV/Å in the crystal
+        np.testing.assert_allclose(found_forces, forces, rtol=1e-5, atol=1e-4)
 
 
 def test_wrapping_changes_nothing(backend: str, artifact: Path) -> None:
