@@ -218,6 +218,9 @@ def verify(
     bad_edges, found = verify_with_progress(model, console)
     console.print(f"edge lists: {'agree' if not bad_edges else 'DIFFER on ' + ', '.join(bad_edges)}")
     console.print(agreement_table(model, found))
+    for row in found:
+        if reason := row.missing or row.failed:
+            console.print(f"{row.name}: {escape(reason)}", soft_wrap=True)
     if report is not None:
         write_agreement(report, model, bad_edges, found)
     if bad_edges or not all(row.acceptable for row in found):

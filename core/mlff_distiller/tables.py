@@ -143,10 +143,10 @@ def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
     )
     for row in found:
         if row.missing is not None:
-            table.add_row(row.name, "", "", "", "", row.missing, "not installed")
+            table.add_row(row.name, "", "", "", "", "", "not installed")
             continue
         if row.failed is not None:
-            table.add_row(row.name, "", "", "", "", row.failed, "[bold red]FAILED[/]")
+            table.add_row(row.name, "", "", "", "", "", "[bold red]FAILED[/]")
             continue
         stress = "" if row.stress is None else f"{row.stress:.1e}"
         verdict = "agrees" if row.acceptable else "[bold red]DISAGREES[/]"
