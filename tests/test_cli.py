@@ -54,7 +54,19 @@ def artifact(tmp_path: Path) -> Path:
     return write_artifact(student, "student", Provenance(), tmp_path / "student.pt")
 
 
-COMMANDS = ("sample", "label", "pairs", "convert", "train", "distill", "evaluate", "export", "models")
+COMMANDS = (
+    "sample",
+    "label",
+    "pairs",
+    "convert",
+    "train",
+    "distill",
+    "evaluate",
+    "export",
+    "models",
+    "verify",
+    "nve",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
