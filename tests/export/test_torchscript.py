@@ -105,7 +105,7 @@ def rewritten(artifact: Path, path: Path, change) -> Path:
 
 def test_unknown_format_version_says_what_to_do(artifact: Path, tmp_path: Path) -> None:
     path = rewritten(artifact, tmp_path / "future.pt", lambda m: {**m, "format_version": 99})
-    with pytest.raises(ArtifactError, match=r"format 99.*reads format 1\. Install the version that wrote it"):
+    with pytest.raises(ArtifactError, match=r"format 99.*reads format 2\. Install the version that wrote it"):
         load(path)
 
 
