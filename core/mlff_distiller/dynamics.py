@@ -17,11 +17,19 @@ from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.model.potential import Evaluation, Potential, Prediction
-from mlff_distiller.native import NativePotential, is_built
+from mlff_distiller.native import SKIN, NativePotential, is_built
 from mlff_distiller.registry import artifact_path, load
 from mlff_distiller.verlet import VerletList
 
-SKIN = 0.5  # Å: the list lasts for some ten steps of 0.5 fs at 300 K
+__all__ = [
+    "BACKENDS",
+    "SKIN",
+    "StructurePotential",
+    "VerletPotential",
+    "load_for_dynamics",
+    "single_evaluation",
+]
+
 BACKENDS = ("auto", "native", "torch")
 
 
