@@ -63,12 +63,11 @@ def test_float64_agrees_with_the_core(
 
 def test_float32_of_a_shipped_student_agrees_with_the_core(backend: str) -> None:
     potential = mlff_distiller.load("tiny")
-    for atoms in (ethanol(), triclinic_crystal(), water_box(3)):
+    for atoms in (ethanol(), water_box(1), water_box(3)):
         energy, forces = core_results(potential, atoms)
         found_energy, found_forces = openmm_results(atoms, "tiny", backend, "float32")
         assert abs(found_energy - energy) / len(atoms) < 1e-5
-        # rounding of float32 grows with the forces, which are 50 eV/Å in the crystal
-        np.testing.assert_allclose(found_forces, forces, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(found_forces, forces, rtol=0, atol=1e-4)
 
 
 def test_wrapping_changes_nothing(backend: str, artifact: Path) -> None:
