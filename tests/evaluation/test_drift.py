@@ -7,8 +7,9 @@ import pytest
 from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.emt import EMT
+from ase.md.velocitydistribution import thermalize_momenta
 
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, fit_drift, run_nve
+from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, fit_drift, run_nve, stop_drifting
 
 
 def trace(slope: float, noise: float, n: int = 2000, seed: int = 0) -> EnergyTrace:
@@ -53,3 +54,17 @@ def test_equilibration_has_the_temperature_that_was_asked_for() -> None:
     run = run_nve(atoms, NVESettings(n_steps=400, n_equilibration=400, interval=5, seed=1))
     temperature = 2 * run.kinetic.mean() / (3 * len(atoms) * units.kB)
     assert 60 < temperature < 600
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z", (1, 2, 3)])
+@pytest.mark.parametrize("name", ["N2", "CO2", "C2H6", "H"])
+def test_nothing_turns_or_moves_any_more(name: str, axis: str | tuple[int, int, int]) -> None:
+    """Linear molecules have no moment of inertia about their axis; along an axis of the frame it is exactly zero."""
+    atoms = molecule(name) if name != "H" else Atoms("H")
+    atoms.rotate("z", axis)
+    thermalize_momenta(atoms, 300.0, rng=np.random.default_rng(0))
+    kinetic = atoms.get_kinetic_energy()
+    stop_drifting(atoms)
+    np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(atoms.get_angular_momentum(), 0.0, atol=1e-12)
+    assert atoms.get_kinetic_energy() < kinetic, "taking a motion out heats nothing"

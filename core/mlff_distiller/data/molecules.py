@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain, combinations, cycle
+from itertools import chain, combinations, cycle, product
+from types import ModuleType
 from typing import TypeVar
 
 from mlff_distiller.data.molecule_families import FAMILIES
 from mlff_distiller.data.named_molecules import NAMED
 from mlff_distiller.errors import require
 
-__all__ = ["FAMILIES", "NAMED", "enumerated", "molecules"]
+__all__ = ["FAMILIES", "NAMED", "enumerated", "filling_molecules", "molecules"]
 
 Row = TypeVar("Row")
 Column = TypeVar("Column")
@@ -56,6 +57,8 @@ _TWO_SLOT_SCAFFOLDS = _fragments("""
 _COMMON_SUBSTITUENTS = _fragments(
     "F Cl O N S OC SC C#N C=O C(=O)O C(N)=O [N+](=O)[O-] S(C)(=O)=O P(C)C C(F)(F)F C#C"
 )
+
+_PAIRS = tuple(combinations(_COMMON_SUBSTITUENTS, 2))
 
 _AMINES = _fragments("""
     CN{} CN(C){} CC(C)N{} C=CCN{} C1CC1N{} C1CN({})C1 C1CCN({})C1 C1CCN({})CC1 C1OCCN({})C1 CN1CCN({})CC1
@@ -95,7 +98,7 @@ def _substituted() -> Iterator[str]:
     """Scaffolds with one and with two functional groups."""
     for scaffold, group in _thinned(_SCAFFOLDS, _SUBSTITUENTS, step=6):
         yield scaffold.format(group)
-    for scaffold, pair in _thinned(_TWO_SLOT_SCAFFOLDS, list(combinations(_COMMON_SUBSTITUENTS, 2)), step=11):
+    for scaffold, pair in _thinned(_TWO_SLOT_SCAFFOLDS, _PAIRS, step=11):
         yield scaffold.format(*pair)
 
 
@@ -105,6 +108,16 @@ def _acylated() -> Iterator[str]:
         _thinned(_AMINES, _ACYL_GROUPS, step=3), _thinned(_ALCOHOLS_AND_THIOLS, _ACYL_GROUPS, step=4)
     ):
         yield nucleophile.format(acyl)
+
+
+def _full_grids() -> Iterator[str]:
+    """Every product of the lists that `_substituted` and `_acylated` thin."""
+    for template, groups in chain(
+        product(_SCAFFOLDS, _SUBSTITUENTS), product(_AMINES + _ALCOHOLS_AND_THIOLS, _ACYL_GROUPS)
+    ):
+        yield template.format(groups)
+    for template, pair in product(_TWO_SLOT_SCAFFOLDS, _PAIRS):
+        yield template.format(*pair)
 
 
 def _peptides() -> Iterator[str]:
@@ -137,3 +150,28 @@ def molecules() -> list[str]:
         MissingDependencyError: RDKit is not installed.
     """
     return list(_distinct())
+
+
+def filling_molecules(max_heavy_atoms: int) -> list[str]:
+    """The template products that the thinned grids leave out, as RDKit canonical SMILES: more training molecules.
+
+    None of them is a molecule of `molecules`, not even as a stereoisomer, so a test set drawn from that list stays unseen.
+
+    Args:
+        max_heavy_atoms: Larger products are left out.
+
+    Raises:
+        MissingDependencyError: RDKit is not installed.
+    """
+    chem = require("rdkit.Chem", extra="sample")
+    seen = {_without_stereo(chem, smiles) for smiles in molecules()}
+    found: dict[str, str] = {}
+    for smiles in _full_grids():
+        name = _without_stereo(chem, smiles)
+        if name not in seen and chem.MolFromSmiles(name).GetNumHeavyAtoms() <= max_heavy_atoms:
+            found.setdefault(name, chem.CanonSmiles(smiles))
+    return list(found.values())
+
+
+def _without_stereo(chem: ModuleType, smiles: str) -> str:
+    return chem.MolToSmiles(chem.MolFromSmiles(smiles), isomericSmiles=False)

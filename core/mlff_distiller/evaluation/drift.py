@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.io import write
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import Stationary, ZeroRotation, thermalize_momenta
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from mlff_distiller.units import MEV
@@ -129,9 +129,19 @@ def start_velocities(atoms: Atoms, settings: NVESettings) -> None:
 
 def stop_drifting(atoms: Atoms) -> None:
     """Take out the total momentum, and the angular momentum of a molecule: what `degrees_of_freedom` does not count."""
-    Stationary(atoms)
-    if not atoms.pbc.any() and len(atoms) > 1:
-        ZeroRotation(atoms)
+    Stationary(atoms, preserve_temperature=False)
+    if not atoms.pbc.any():
+        stop_rotating(atoms)
+
+
+def stop_rotating(atoms: Atoms) -> None:
+    """Take out the angular momentum about the center of mass; ASE's `ZeroRotation` divides by zero for a linear molecule."""
+    arms = atoms.positions - atoms.get_center_of_mass()
+    second_moment = np.einsum("i,ij,ik->jk", atoms.get_masses(), arms, arms)
+    inertia = np.trace(second_moment) * np.eye(3) - second_moment
+    # The pseudo-inverse leaves out the axis of a linear molecule, about which there is no rotation.
+    angular_velocity = np.linalg.pinv(inertia, rcond=1e-9, hermitian=True) @ atoms.get_angular_momentum()
+    atoms.set_velocities(atoms.get_velocities() - np.cross(angular_velocity, arms))
 
 
 def append_frame(path: Path, atoms: Atoms) -> None:
