@@ -1,0 +1,80 @@
+"""Commands that run a student in the engines: arguments in, calls to the library, tables out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mlff_distiller.cli.app import Seed, app, console
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="A shipped name or the path of an artifact (.pt).")],
+    report: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+) -> None:
+    """Run an artifact in every backend and engine that is installed, and compare; exit status 1 if any disagrees.
+
+    Example:  mlffd verify tiny --json agreement.json
+    """
+    from mlff_distiller.engine_commands import verify_with_progress, write_agreement
+    from mlff_distiller.tables import agreement_table
+
+    bad_edges, found = verify_with_progress(model, console)
+    console.print(f"edge lists: {'agree' if not bad_edges else 'DIFFER on ' + ', '.join(bad_edges)}")
+    console.print(agreement_table(model, found))
+    for row in found:
+        if reason := row.missing or row.failed:
+            console.print(f"{row.name}: {escape(reason)}", soft_wrap=True)
+    if report is not None:
+        write_agreement(report, model, bad_edges, found)
+    if bad_edges or not all(row.acceptable for row in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def nve(
+    model: Annotated[str, typer.Argument(help="A shipped name or the path of an artifact (.pt).")],
+    structure: Annotated[Path, typer.Argument(help="A structure file that ASE reads.")],
+    engine: Annotated[str, typer.Option(help="ase, openmm, lammps, …")] = "ase",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("nve"),
+    picoseconds: Annotated[float, typer.Option(min=0.05, help="Length at constant energy.")] = 10.0,
+    temperature: Annotated[float, typer.Option(min=1.0, help="K, of the equilibration.")] = 300.0,
+    time_step: Annotated[float, typer.Option(min=0.01, max=4.0, help="fs.")] = 0.5,
+    equilibration: Annotated[float, typer.Option(min=0.0, help="ps with a thermostat before.")] = 1.0,
+    dtype: Annotated[str, typer.Option(help="float32 or float64, of the network.")] = "float32",
+    seed: Seed = 0,
+    scaling: Annotated[
+        bool, typer.Option(help="Also compare half, the same and twice the time step.")
+    ] = True,
+    reference: Annotated[
+        Path | None, typer.Option(help="The teacher's trajectory (extended XYZ), for g(r).")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="Elements of g(r), as O-O.")] = None,
+) -> None:
+    """Run at constant energy in an engine; report the drift with its standard error, bonds, and a plot.
+
+    Example:  mlffd nve tiny molecule.xyz --engine ase --picoseconds 2 -o nve
+    """
+    from mlff_distiller.engine_commands import nve_with_progress
+    from mlff_distiller.evaluation.drift import NVESettings
+    from mlff_distiller.tables import nve_table
+
+    n_steps = max(20, round(1000 * picoseconds / time_step))
+    settings = NVESettings(
+        temperature=temperature,
+        n_steps=n_steps,
+        time_step=time_step,
+        n_equilibration=round(1000 * equilibration / time_step),
+        interval=max(1, min(10, n_steps // 200)),
+        frame_interval=max(1, min(10, n_steps // 200)) * max(1, n_steps // 10_000),
+        seed=seed,
+        dtype=dtype,
+    )
+    found = nve_with_progress(model, structure, engine, settings, output, scaling, reference, pair, console)
+    console.print(nve_table(f"{model}, {structure}, {engine}", found))
+    files = ("nve.json", "nve.png", "energies.csv", "trajectory.xyz")
+    console.print(", ".join(str(output / file) for file in files), soft_wrap=True)
