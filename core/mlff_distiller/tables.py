@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from mlff_distiller.data.runs import RunReport
 from mlff_distiller.data.statistics import DatasetStatistics
 from mlff_distiller.distill.run import StudentReport
-from mlff_distiller.evaluation.metrics import Accuracy, EnergyErrors, ForceErrors
+from mlff_distiller.evaluation.audit import Audit
+from mlff_distiller.evaluation.audit_files import AuditedRun
+from mlff_distiller.evaluation.metrics import EnergyErrors, ForceErrors
 from mlff_distiller.evaluation.nve import NVEReport
 from mlff_distiller.evaluation.parity import Agreement
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.units import MEV
-
-FORCE_COLUMNS = ("atoms", "MAE meV/Å", "RMSE meV/Å", "R²", "label RMS eV/Å")
 
 
 def run_table(report: RunReport) -> Table:
@@ -48,21 +49,6 @@ def statistics_table(title: str, statistics: DatasetStatistics) -> Table:
     for key, value in rows.items():
         table.add_row(key, str(value))
     return table
-
-
-def accuracy_tables(title: str, accuracy: Accuracy) -> list[Table]:
-    """Forces by element and regime, energies by regime."""
-    forces = _table(f"{title}: forces", ["group", *FORCE_COLUMNS])
-    groups = {"all": accuracy.forces, **accuracy.forces_by_element, **accuracy.forces_by_regime}
-    for name, errors in groups.items():
-        forces.add_row(name, *_force_cells(errors))
-    energies = _table(
-        f"{title}: energies",
-        ["group", "structures", "MAE meV/atom", "RMSE meV/atom", "MAE within a molecule meV/atom"],
-    )
-    for name, errors in {"all": accuracy.energy, **accuracy.energy_by_regime}.items():
-        energies.add_row(name, *_energy_cells(errors))
-    return [forces, energies]
 
 
 def students_table(reports: Sequence[StudentReport]) -> Table:
@@ -129,13 +115,6 @@ def _force_cells(errors: ForceErrors) -> list[str]:
     return [str(errors.n_atoms), *values]
 
 
-def _energy_cells(errors: EnergyErrors) -> list[str]:
-    return [
-        str(errors.n_structures),
-        *(f"{MEV * value:.2f}" for value in (errors.mae, errors.rmse, errors.mae_shifted)),
-    ]
-
-
 def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
     """What `mlffd verify` found."""
     table = Table(
@@ -180,4 +159,28 @@ def nve_table(title: str, report: NVEReport) -> Table:
     if bonds.rmsd.size:
         table.add_row("RMSD at the end", f"{bonds.rmsd[-1]:.2f} Å")
     table.add_row("grade", report.grade)
+    return table
+
+
+def audit_table(audit: Audit, run: AuditedRun) -> Table:
+    """What `mlffd audit` found."""
+    table = _table(f"{run.model} against {run.teacher.name}, {run.trajectory}", ["quantity", "value"])
+    n_audited, forces = len(audit.labels) + len(audit.failures), audit.forces
+    stopped = f"; reading stopped: {escape(run.stopped)}" if run.stopped else ""
+    rows = {
+        "frames": f"{n_audited} of {run.n_read}{stopped}",
+        "could not be evaluated": f"{len(audit.failures)}",
+        "force MAE, RMSE": f"{MEV * forces.mae:.1f}, {MEV * forces.rmse:.1f} meV/Å",
+        "force R²": f"{forces.r2:.4f}",
+        "largest |ΔF|": f"{MEV * audit.errors.force_max.max():.0f} meV/Å",
+        "energy MAE, relative to the mean": f"{MEV * audit.energy_mae:.2f} meV/atom",
+        f"held-out RMSE, {audit.regime.regime}": f"{MEV * audit.regime.force_rmse:.1f} meV/Å",
+        "flagged": f"{len(audit.flags)} of {n_audited}, beyond {MEV * audit.threshold:.0f} meV/Å or a limit of the training data",
+        "first flagged": f"frame {next(iter(audit.flags))}" if audit.flags else "none",
+    }
+    own = run.metadata.provenance.teacher.get("teacher")
+    if own not in (None, run.teacher.name):
+        rows["note"] = f"the student was distilled from {own}: the errors hold how the two teachers differ"
+    for name, value in rows.items():
+        table.add_row(name, value)
     return table

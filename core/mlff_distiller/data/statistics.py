@@ -90,7 +90,7 @@ def dataset_statistics(dataset: Dataset) -> DatasetStatistics:
     regimes = np.where(dataset.regime == "", UNKNOWN, dataset.regime)
     numbers, atoms_of = np.unique(dataset.atomic_numbers, return_counts=True)
     names, structures_of = np.unique(regimes, return_counts=True)
-    distances = _min_distances(dataset)
+    distances = min_distances(dataset)
     closest = int(distances.argmin())
     has_pair = math.isfinite(distances[closest])
     return DatasetStatistics(
@@ -123,7 +123,7 @@ def _rms_by(labels: np.ndarray, squares: np.ndarray, order: list[str]) -> dict[s
     return {label: math.sqrt(squares[labels == label].mean() / 3) for label in order}
 
 
-def _min_distances(dataset: Dataset) -> np.ndarray:
+def min_distances(dataset: Dataset) -> np.ndarray:
     """(S,) shortest distance in each structure, Å; infinite where there is only one atom without images."""
     shortest = np.full(len(dataset), np.inf)
     for i in range(len(dataset)):

@@ -1,0 +1,114 @@
+"""What ``mlffd audit`` and ``mlffd card`` do, callable from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mlff_distiller.data.student_teacher import student_teacher
+from mlff_distiller.data.teachers import Teacher, load_teacher
+from mlff_distiller.data.trajectory_frames import read_evenly
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.audit import FACTOR, Audit, audit_frames
+from mlff_distiller.evaluation.audit_figure import draw_audit
+from mlff_distiller.evaluation.audit_files import AuditedRun, write_audit, write_improvement
+from mlff_distiller.evaluation.training_regime import held_out_regimes
+from mlff_distiller.export.artifact import Metadata, read_metadata
+from mlff_distiller.export.identity import file_sha256
+from mlff_distiller.registry import artifact_path
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How to audit.
+
+    Attributes:
+        n_frames: Frames to label, evenly spaced.
+        n_worst: Of those, frames to train on.
+        factor: Times the held-out force RMSE beyond which a frame is flagged.
+        regime: Held-out frames to measure by; None means those that match.
+        rehearsal: Labelled files that the recipe trains on as well.
+    """
+
+    n_frames: int = 100
+    n_worst: int = 50
+    factor: float = FACTOR
+    regime: str | None = None
+    rehearsal: Sequence[Path] = ()
+
+
+def audit_with_progress(
+    trajectory: Path,
+    model: str,
+    teacher: str | None,
+    settings: AuditSettings,
+    output: Path,
+    console: Console,
+) -> tuple[Audit, AuditedRun, list[Path]]:
+    """Audit a trajectory, and write numbers, picture, frames to train on and a recipe into a folder.
+
+    Args:
+        trajectory: A file that ASE reads.
+        model: A shipped name or the path of an artifact: the student that made the trajectory.
+        teacher: Name of the teacher; None means the student's own.
+        settings: How to audit.
+        output: Folder, made if it is not there.
+        console: For the progress bars.
+
+    Returns:
+        What was found, what was audited, and the files.
+
+    Raises:
+        DatasetError: The trajectory cannot be read.
+        DistillerError: See `audit_frames`; the teacher cannot be loaded; a file cannot be written.
+    """
+    path = artifact_path(model)
+    metadata = read_metadata(path)
+    held_out_regimes(metadata)  # an artifact without them fails here, before any work
+    labeller = _teacher(metadata, teacher)
+    student = student_teacher(str(path))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} frames"))
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
+    ) as progress:
+        reading = progress.add_task(f"reading {trajectory.name}", total=None)
+        source = read_evenly(
+            trajectory, settings.n_frames, lambda done: progress.update(reading, completed=done)
+        )
+        progress.update(reading, total=source.n_read)
+        labelling = progress.add_task(f"labelling with {labeller.name}", total=len(source.frames))
+        audit = audit_frames(
+            source,
+            student,
+            labeller,
+            metadata,
+            settings.factor,
+            settings.regime,
+            lambda done: progress.update(labelling, completed=done),
+        )
+    run = AuditedRun(model, file_sha256(path), metadata, trajectory, source.n_read, source.stopped, labeller)
+    output.mkdir(parents=True, exist_ok=True)
+    files = write_audit(audit, run, output)
+    formula = source.frames[0].get_chemical_formula()
+    draw_audit(audit, f"{metadata.name} against {labeller.name}: {formula}", output / "audit.png")
+    files.append(output / "audit.png")
+    return (
+        audit,
+        run,
+        files + write_improvement(audit, run, output, settings.n_worst, settings.rehearsal),
+    )
+
+
+def _teacher(metadata: Metadata, name: str | None) -> Teacher:
+    """The teacher of that name; by default the student's own, with the options that it was labelled with."""
+    own = metadata.provenance.teacher.get("teacher")
+    if name is not None:
+        return load_teacher(name)
+    if own is None:
+        raise ConfigError(f"the artifact {metadata.name!r} names no teacher; name one with --teacher")
+    options = metadata.provenance.training.get("config", {}).get("teacher_options", {})
+    return load_teacher(own, **options)
