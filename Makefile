@@ -13,7 +13,7 @@ OPENMM_BIN   := $(OPENMM_VENV)/bin
 OPENMM_DONE  := $(OPENMM_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-openmm test-quick lint format clean
+.PHONY: help install demo test test-openmm test-quick docs lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ test-openmm: $(OPENMM_DONE)  ## run the tests of OpenMM with openmm-torch, in an
 test-quick: $(DONE)  ## run the tests that take seconds
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
+docs: $(DONE)  ## build the documentation into site/, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html, or run $(BIN)/mkdocs serve"
+
 lint: $(DONE)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +58,4 @@ format: $(DONE)  ## put the code into the house style
 	$(BIN)/ruff format .
 
 clean:  ## remove the environments and caches, but no runs
-	rm -rf $(VENV) $(OPENMM_VENV) .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(OPENMM_VENV) .pytest_cache .ruff_cache build dist site
