@@ -13,7 +13,7 @@ OPENMM_BIN   := $(OPENMM_VENV)/bin
 OPENMM_DONE  := $(OPENMM_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-openmm test-quick docs lint format clean
+.PHONY: help install demo test test-openmm test-quick docs lint format evidence cards clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,26 @@ lint: $(DONE)  ## check style and types
 format: $(DONE)  ## put the code into the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+STUDENTS := original tiny ultra-tiny
+CARDS    := docs/model_cards
+EVIDENCE_PS ?= 20
+
+evidence: $(DONE)  ## measure the shipped students for their cards (EVIDENCE_PS=20 of dynamics in each engine)
+	set -e; for s in $(STUDENTS); do mkdir -p $(CARDS)/evidence/$$s; \
+	    $(BIN)/mlffd verify $$s --json $(CARDS)/evidence/$$s/verify.json; \
+	    for e in ase lammps openmm; do \
+	        $(BIN)/mlffd nve $$s recipes/structures/ibuprofen.xyz --engine $$e --picoseconds $(EVIDENCE_PS) -o runs/evidence/$$s-$$e; \
+	        cp runs/evidence/$$s-$$e/nve.json $(CARDS)/evidence/$$s/nve-$$e.json; \
+	    done; \
+	    $(BIN)/mlffd audit runs/evidence/$$s-ase/trajectory.xyz --model $$s -o runs/evidence/$$s-audit; \
+	    cp runs/evidence/$$s-audit/audit.json $(CARDS)/evidence/$$s/audit.json; \
+	done
+
+cards: $(DONE)  ## write the cards of the shipped students from the artifacts and docs/model_cards/evidence
+	set -e; for s in $(STUDENTS); do \
+	    $(BIN)/mlffd card $$s --evidence $(CARDS)/evidence/$$s -o $(CARDS)/$$s.md; \
+	done
 
 clean:  ## remove the environments and caches, but no runs
 	rm -rf $(VENV) $(OPENMM_VENV) .pytest_cache .ruff_cache build dist site

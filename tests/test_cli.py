@@ -62,6 +62,8 @@ COMMANDS = (
     "train",
     "distill",
     "evaluate",
+    "audit",
+    "card",
     "export",
     "models",
     "verify",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -22,6 +23,8 @@ from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
 from mlff_distiller.evaluation.parity import Agreement, verify_artifact
 from mlff_distiller.evaluation.plots import RadialDistribution, draw_nve
 from mlff_distiller.evaluation.trajectory import radial_distribution
+from mlff_distiller.export.identity import artifact_identity
+from mlff_distiller.registry import artifact_path
 
 RDF_BINS = 120
 
@@ -36,6 +39,7 @@ def write_agreement(path: Path, model: str, bad_edges: list[str], found: list[Ag
     """The numbers of `mlffd verify` as JSON."""
     document = {
         "model": model,
+        "artifact": artifact_identity(artifact_path(model)),
         "structures_with_different_edges": bad_edges,
         "agreement": [row.to_dict() for row in found],
     }
@@ -98,13 +102,25 @@ def nve_with_progress(
             progress.update(tasks[what], completed=done)
 
         found = measure_nve(runner, atoms, model, settings, scaling, report)
-    replace_file(output / "nve.json", [json.dumps(found.to_dict(), indent=1).encode()])
+    document = {
+        "artifact": artifact_identity(artifact_path(model)),
+        "engine": engine,
+        "structure": {"file": structure.name, "formula": atoms.get_chemical_formula()},
+        "settings": _described(settings),
+        **found.to_dict(),
+    }
+    replace_file(output / "nve.json", [json.dumps(document, indent=1).encode()])
     _write_energies(output / "energies.csv", found.trace)
     title = f"{model}, {atoms.get_chemical_formula()} in {engine}, {settings.temperature:g} K, {settings.time_step:g} fs"
     draw_nve(
         found, title, output / "nve.png", _distributions(atoms, frames_path(output), reference, elements)
     )
     return found
+
+
+def _described(settings: NVESettings) -> dict[str, Any]:
+    """The settings of a run, for JSON."""
+    return {name: value for name, value in asdict(settings).items() if name != "trajectory"}
 
 
 def _write_energies(path: Path, trace: EnergyTrace) -> None:

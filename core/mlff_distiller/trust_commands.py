@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.student_teacher import student_teacher
 from mlff_distiller.data.teachers import Teacher, load_teacher
 from mlff_distiller.data.trajectory_frames import read_evenly
@@ -16,9 +17,11 @@ from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.audit import FACTOR, Audit, audit_frames
 from mlff_distiller.evaluation.audit_figure import draw_audit
 from mlff_distiller.evaluation.audit_files import AuditedRun, write_audit, write_improvement
+from mlff_distiller.evaluation.evidence import read_evidence
+from mlff_distiller.evaluation.model_card import model_card
 from mlff_distiller.evaluation.training_regime import held_out_regimes
 from mlff_distiller.export.artifact import Metadata, read_metadata
-from mlff_distiller.export.identity import file_sha256
+from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.registry import artifact_path
 
 
@@ -90,7 +93,9 @@ def audit_with_progress(
             settings.regime,
             lambda done: progress.update(labelling, completed=done),
         )
-    run = AuditedRun(model, file_sha256(path), metadata, trajectory, source.n_read, source.stopped, labeller)
+    run = AuditedRun(
+        model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller
+    )
     output.mkdir(parents=True, exist_ok=True)
     files = write_audit(audit, run, output)
     formula = source.frames[0].get_chemical_formula()
@@ -101,6 +106,27 @@ def audit_with_progress(
         run,
         files + write_improvement(audit, run, output, settings.n_worst, settings.rehearsal),
     )
+
+
+def card_text(model: str, evidence: Sequence[Path]) -> str:
+    """The card of an artifact, in Markdown.
+
+    Args:
+        model: A shipped name or the path of an artifact.
+        evidence: Measurements of it: JSON files, and folders of them.
+
+    Raises:
+        ArtifactError: There is no such student, or its file is damaged.
+        ConfigError: A file is no measurement, or one of another artifact.
+    """
+    path = artifact_path(model)
+    return model_card(path, read_evidence(evidence, artifact_identity(path)["sha256"]))
+
+
+def write_card(model: str, evidence: Sequence[Path], output: Path) -> Path:
+    """Write `card_text` to a file; returns its path."""
+    replace_file(output, [card_text(model, evidence).encode()])
+    return output
 
 
 def _teacher(metadata: Metadata, name: str | None) -> Teacher:

@@ -9,10 +9,22 @@ from mlff_distiller.cli.app import app, console, errors, run_app
 from mlff_distiller.cli import data
 from mlff_distiller.cli import students
 from mlff_distiller.cli import evaluation
+from mlff_distiller.cli import trust
 from mlff_distiller.cli import engines
 # isort: on
 
-__all__ = ["app", "console", "data", "engines", "errors", "evaluation", "main", "run_app", "students"]
+__all__ = [
+    "app",
+    "console",
+    "data",
+    "engines",
+    "errors",
+    "evaluation",
+    "main",
+    "run_app",
+    "students",
+    "trust",
+]
 
 
 def main() -> None:

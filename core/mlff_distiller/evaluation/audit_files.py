@@ -34,7 +34,7 @@ class AuditedRun:
 
     Attributes:
         model: As the user named it.
-        sha256: Of the artifact.
+        artifact: Its file and hash, from `mlff_distiller.export.identity.artifact_identity`.
         metadata: Of the artifact.
         trajectory: The file.
         n_read: Frames in it.
@@ -43,7 +43,7 @@ class AuditedRun:
     """
 
     model: str
-    sha256: str
+    artifact: dict[str, str]
     metadata: Metadata
     trajectory: Path
     n_read: int
@@ -55,9 +55,14 @@ def audit_document(audit: Audit, run: AuditedRun) -> dict[str, Any]:
     """All numbers of an audit but those of each frame, for JSON; eV and Å."""
     flagged = list(audit.flags)
     return {
-        "artifact": {"name": run.metadata.name, "sha256": run.sha256},
+        "artifact": run.artifact,
         "teacher": run.teacher.metadata(),
-        "trajectory": {"file": str(run.trajectory), "frames": run.n_read, "stopped": run.stopped},
+        "trajectory": {
+            "file": run.trajectory.name,
+            "formula": audit.labels.atoms(0).get_chemical_formula(),
+            "frames": run.n_read,
+            "stopped": run.stopped,
+        },
         "frames_audited": len(audit.labels) + len(audit.failures),
         "frames_labelled": len(audit.labels),
         "failures": {str(number): reason for number, reason in audit.failures.items()},
@@ -151,7 +156,7 @@ def preset_of(metadata: Metadata) -> str | None:
 def _sampling(audit: Audit, run: AuditedRun) -> dict[str, Any]:
     """How the frames came about; the filters stand where those of a sampling run do."""
     sampling: dict[str, Any] = {
-        "audit": {"student": run.metadata.name, "sha256": run.sha256, "trajectory": run.trajectory.name}
+        "audit": {"student": run.metadata.name, **run.artifact, "trajectory": run.trajectory.name}
     }
     if audit.limits.max_force is not None:
         sampling["filters"] = asdict(audit.limits)

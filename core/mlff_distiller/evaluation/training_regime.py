@@ -34,10 +34,17 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainingLimits:
-    """The largest |F| (eV/Å) and the shortest distance (Å) that the filters let into the training data; None if not recorded."""
+    """What the filters let into the training data; None where it is not recorded.
 
-    max_force: float | None
-    min_distance: float | None
+    Attributes:
+        max_force: Largest |F| of an atom, eV/Å.
+        min_distance: Shortest distance of two atoms, Å.
+        max_stretch: By how much a bond may be longer than at the start of its dynamics, Å; also None if there is no limit.
+    """
+
+    max_force: float | None = None
+    min_distance: float | None = None
+    max_stretch: float | None = None
 
 
 def held_out_regimes(metadata: Metadata) -> dict[str, HeldOut]:
@@ -88,8 +95,13 @@ def training_limits(metadata: Metadata) -> TrainingLimits:
     """The widest of the filters of all parts of the training data."""
     filters = [settings["filters"] for settings in _sampling(metadata) if "filters" in settings]
     if not filters:
-        return TrainingLimits(None, None)
-    return TrainingLimits(max(f["max_force"] for f in filters), min(f["min_distance"] for f in filters))
+        return TrainingLimits()
+    stretches = [f.get("max_stretch") for f in filters]
+    return TrainingLimits(
+        max_force=max(f["max_force"] for f in filters),
+        min_distance=min(f["min_distance"] for f in filters),
+        max_stretch=None if None in stretches else max(stretches),
+    )
 
 
 def _sampling(metadata: Metadata) -> list[dict[str, Any]]:

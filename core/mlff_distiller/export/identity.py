@@ -1,4 +1,4 @@
-"""Which file a measurement belongs to."""
+"""Which artifact a measurement belongs to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of the bytes of a file, in hexadecimal."""
+def artifact_identity(path: Path) -> dict[str, str]:
+    """What every measurement of an artifact records about it: the name of its file, and the SHA-256 of its bytes."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
