@@ -45,23 +45,26 @@ class OnnxPotential:
 
     Args:
         path: File written by `save_onnx`.
+        threads: CPU threads; None leaves the choice to ONNX Runtime, which takes all cores.
 
     Raises:
         ArtifactError: The file is missing, damaged, or was not exported by this package.
         MissingDependencyError: onnxruntime is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         runtime = require("onnxruntime", extra="onnx")
         if not path.exists():
             raise ArtifactError(f"there is no artifact {path}")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads or 0  # its own word for "you choose"
         try:
-            self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no common base class for its errors
             raise ArtifactError(f"{path} is not an ONNX model, or it is damaged: {error}") from None
         properties = self.session.get_modelmeta().custom_metadata_map
         self.metadata: Metadata = parse_metadata(properties.get(PROPERTY, "{}"), str(path))
-        self._known = set(self.metadata.architecture["elements"])
+        self._known = torch.tensor(self.metadata.architecture["elements"])
 
     @property
     def cutoff(self) -> float:
@@ -72,7 +75,7 @@ class OnnxPotential:
         self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
     ) -> Prediction:
         """See `StudentForceField.compute`."""
-        known = torch.tensor([int(z) in self._known for z in atomic_numbers])
+        known = torch.isin(atomic_numbers.cpu(), self._known)
         check_species(known.long() - 1, atomic_numbers, " ".join(self.metadata.elements))
         check_distances(edge_index, edge_vec)
         inputs = dict(
