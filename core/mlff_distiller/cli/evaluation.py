@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlff_distiller.cli.app import Keys, app, console
+from mlff_distiller.cli.app import Jobs, Keys, app, console, errors
+
+LiveTeacher = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher", "-t", help="Compare with this teacher, run here and now: gfn2-xtb, gfn1-xtb, …"
+    ),
+]
 
 
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped name, an artifact (.pt, .onnx) or a checkpoint.")],
     dataset: Annotated[Path, typer.Argument(help="A labelled file: .h5, .xyz or .extxyz.")],
-    report: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for evaluation.json, forces.csv and energies.csv."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers that an artifact keeps here.")
+    ] = None,
+    teacher: LiveTeacher = None,
+    jobs: Jobs = 1,
     max_atoms: Annotated[int, typer.Option(min=1, help="Atoms in memory at once.")] = 1024,
     keys: Keys = None,
 ) -> None:
-    """Errors of a student on labelled structures: overall, per element, per regime.
+    """Errors of a student on labelled structures: overall, per element, regime, size and size of the force.
 
-    Example:  mlffd evaluate tiny labels.h5 --json errors.json
+    Example:  mlffd evaluate tiny labels.h5 -o evaluation
     """
-    from mlff_distiller.commands import evaluate_model
-    from mlff_distiller.tables import accuracy_tables
+    from mlff_distiller.evaluation_commands import evaluate_model, write_json
+    from mlff_distiller.evaluation_tables import evaluation_tables
 
-    accuracy = evaluate_model(model, dataset, max_atoms, keys)
-    for table in accuracy_tables(model, accuracy):
-        console.print(table)
+    accuracy, evaluations = evaluate_model(model, dataset, errors, max_atoms, keys, teacher, jobs, output)
+    for evaluation in evaluations:
+        for table in evaluation_tables(evaluation):
+            console.print(table)
     if report is not None:
-        report.write_text(json.dumps(accuracy.to_dict(), indent=1), encoding="utf-8")
+        write_json(report, accuracy.to_dict())

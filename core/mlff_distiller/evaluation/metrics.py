@@ -1,10 +1,13 @@
 """How well energies and forces agree with their labels: overall, per element and per regime.
 
+This is what an artifact keeps of its test; `evaluation.report` has more metrics for more groups.
+
 S structures, A atoms. Forces are compared by component. R² = 1 - Σ(F - F̂)² / Σ(F - F̄)².
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,9 +60,18 @@ class Accuracy:
 
 
 def predict_dataset(
-    potential: Potential, dataset: Dataset, max_atoms: int = 1024
+    potential: Potential,
+    dataset: Dataset,
+    max_atoms: int = 1024,
+    report: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Energies and forces of every structure, with at most ``max_atoms`` atoms (or one structure) in memory at once.
+
+    Args:
+        potential: The student.
+        dataset: S structures, A atoms; labels are not used.
+        max_atoms: Atoms in memory at once.
+        report: Called with the number of structures done.
 
     Returns:
         energy (S,) eV and forces (A, 3) eV/Å, float64.
@@ -69,6 +81,8 @@ def predict_dataset(
         prediction = potential.compute(*dataset_graph(dataset, start, end, potential.cutoff))
         energies.append(prediction.energy.cpu().numpy())
         forces.append(prediction.forces.cpu().numpy())
+        if report is not None:
+            report(end)
     return np.concatenate(energies), np.concatenate(forces)
 
 
@@ -93,12 +107,12 @@ def measure_accuracy(dataset: Dataset, energy: np.ndarray, forces: np.ndarray) -
         energy: (S,) eV.
         forces: (A, 3) eV/Å.
     """
-    symbols = np.array(chemical_symbols)[dataset.atomic_numbers]  # (A,)
-    regimes = np.where(dataset.regime == "", "unknown", dataset.regime)  # (S,)
+    symbols = element_symbols(dataset)  # (A,)
+    regimes = known_regimes(dataset)  # (S,)
     atom_regimes = regimes[dataset.batch]
     labels = dataset.forces.astype(np.float64)
     return Accuracy(
-        energy=_energy_errors(dataset, energy, np.ones(len(dataset), dtype=bool)),
+        energy=energy_errors(dataset, energy, np.ones(len(dataset), dtype=bool)),
         forces=force_errors(forces, labels),
         forces_by_element={
             s: force_errors(forces[symbols == s], labels[symbols == s]) for s in np.unique(symbols)
@@ -106,7 +120,7 @@ def measure_accuracy(dataset: Dataset, energy: np.ndarray, forces: np.ndarray) -
         forces_by_regime={
             r: force_errors(forces[atom_regimes == r], labels[atom_regimes == r]) for r in np.unique(regimes)
         },
-        energy_by_regime={r: _energy_errors(dataset, energy, regimes == r) for r in np.unique(regimes)},
+        energy_by_regime={r: energy_errors(dataset, energy, regimes == r) for r in np.unique(regimes)},
     )
 
 
@@ -124,14 +138,40 @@ def force_errors(predicted: np.ndarray, labels: np.ndarray) -> ForceErrors:
     )
 
 
-def _energy_errors(dataset: Dataset, energy: np.ndarray, chosen: np.ndarray) -> EnergyErrors:
-    n_atoms = dataset.n_atoms[chosen]
-    error = (energy - dataset.energy)[chosen] / n_atoms  # eV per atom
-    _, group = np.unique(dataset.molecule_id[chosen], return_inverse=True)
-    group_mean = np.bincount(group, weights=error) / np.bincount(group)
+def energy_errors(dataset: Dataset, energy: np.ndarray, chosen: np.ndarray) -> EnergyErrors:
+    """Errors of energies per atom over some structures.
+
+    Args:
+        dataset: S structures with labels.
+        energy: (S,) eV.
+        chosen: (S,) bool; means are taken over the chosen frames of a molecule.
+    """
+    error = energy_error_per_atom(dataset, energy)[chosen]
+    shifted = error - molecule_means(dataset.molecule_id[chosen], error)
     return EnergyErrors(
         n_structures=len(error),
         mae=float(np.abs(error).mean()),
         rmse=float(np.sqrt((error**2).mean())),
-        mae_shifted=float(np.abs(error - group_mean[group]).mean()),
+        mae_shifted=float(np.abs(shifted).mean()),
     )
+
+
+def energy_error_per_atom(dataset: Dataset, energy: np.ndarray) -> np.ndarray:
+    """(Ê - E) / n of each structure, (S,) eV."""
+    return (energy - dataset.energy) / dataset.n_atoms
+
+
+def molecule_means(molecule_id: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each structure the mean of ``values`` (S,) over all structures of its molecule, (S,)."""
+    _, group = np.unique(molecule_id, return_inverse=True)
+    return (np.bincount(group, weights=values) / np.bincount(group))[group]
+
+
+def element_symbols(dataset: Dataset) -> np.ndarray:
+    """(A,) chemical symbols."""
+    return np.array(chemical_symbols)[dataset.atomic_numbers]
+
+
+def known_regimes(dataset: Dataset) -> np.ndarray:
+    """(S,) regimes, "unknown" where the dataset does not say."""
+    return np.where(dataset.regime == "", "unknown", dataset.regime)

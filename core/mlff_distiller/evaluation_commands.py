@@ -1,0 +1,136 @@
+"""What ``mlffd evaluate`` and ``mlffd analyze`` do, callable from Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.extxyz import LabelKeys, read_any
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
+from mlff_distiller.evaluation.report import (
+    UNITS,
+    Evaluation,
+    energies_csv,
+    evaluate_predictions,
+    forces_csv,
+    without_nan,
+)
+from mlff_distiller.evaluation.teacher_labels import ask_teacher, labels_path
+from mlff_distiller.export.onnx import OnnxPotential
+from mlff_distiller.export.write import SUFFIXES
+from mlff_distiller.model.potential import Potential
+from mlff_distiller.native import NativePotential, is_built
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
+
+Predictions = tuple[np.ndarray, np.ndarray]  # (S,) eV and (A, 3) eV/Å
+
+
+def open_potential(model: str) -> Potential:
+    """A student that computes many structures at once: a shipped name, an artifact (.pt, .onnx) or a checkpoint.
+
+    An artifact runs in the native engine where that was built, several times faster than TorchScript on a CPU.
+
+    Raises:
+        ArtifactError: There is no such student, or its file is damaged.
+        CheckpointError: The checkpoint is damaged.
+    """
+    path = artifact_path(model)
+    if path.suffix == SUFFIXES["onnx"]:
+        return OnnxPotential(path)
+    if path.suffix == CHECKPOINT_SUFFIX:
+        return load_student(path)
+    return NativePotential(path) if is_built() else load(path)
+
+
+def predict_with_progress(model: str, dataset: Dataset, max_atoms: int, console: Console) -> Predictions:
+    """Energies and forces of a student for every structure, with a bar."""
+    potential = open_potential(model)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} structures"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"running {model}", total=len(dataset))
+        return predict_dataset(
+            potential, dataset, max_atoms, lambda done: progress.update(task, completed=done)
+        )
+
+
+def evaluate_model(
+    model: str,
+    path: Path,
+    console: Console,
+    max_atoms: int = 1024,
+    keys: str | None = None,
+    teacher: str | None = None,
+    n_jobs: int = 1,
+    output: Path | None = None,
+) -> tuple[Accuracy, list[Evaluation]]:
+    """Errors of a student on a labelled file, and against a live teacher if one is named.
+
+    Args:
+        model: A shipped name, an artifact or a checkpoint.
+        path: Labelled file: .h5, .xyz or .extxyz.
+        console: For the progress bar.
+        max_atoms: Atoms in memory at once.
+        keys: Label names in extended XYZ.
+        teacher: Labels the structures again, for two more comparisons: student and file against it.
+        n_jobs: Processes of the teacher.
+        output: Folder for evaluation.json, forces.csv, energies.csv and the teacher's labels.
+
+    Returns:
+        The errors that an artifact keeps, and all comparisons, the one with the file's labels first.
+
+    Raises:
+        ConfigError: A teacher without a folder for its labels.
+        DatasetError: The file cannot be read, or has no labels.
+    """
+    if teacher is not None and output is None:
+        raise ConfigError(
+            f"expected a folder for the labels of {teacher}, got none; name one with --output FOLDER"
+        )
+    dataset = read_any(path, LabelKeys.parse(keys) if keys else None)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    energy, forces = predict_with_progress(model, dataset, max_atoms, console)
+    evaluations = [evaluate_predictions(dataset, energy, forces, model)]
+    if teacher is not None and output is not None:
+        kept, labelled = ask_teacher(dataset, teacher, labels_path(output, teacher), n_jobs)
+        rows = np.isin(dataset.batch, kept)
+        evaluations += [
+            evaluate_predictions(labelled, energy[kept], forces[rows], model, teacher),
+            evaluate_predictions(
+                labelled, dataset.energy[kept], dataset.forces[rows].astype(np.float64), "labels", teacher
+            ),
+        ]
+    if output is not None:
+        _write_evaluation(output, path, evaluations)
+    return measure_accuracy(dataset, energy, forces), evaluations
+
+
+def _write_evaluation(folder: Path, dataset: Path, evaluations: list[Evaluation]) -> None:
+    document = {
+        "dataset": str(dataset),
+        "units": UNITS,
+        "comparisons": [evaluation.to_dict() for evaluation in evaluations],
+    }
+    write_json(folder / "evaluation.json", document)
+    replace_file(folder / "forces.csv", [forces_csv(evaluations).encode()])
+    replace_file(folder / "energies.csv", [energies_csv(evaluations).encode()])
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """A document as JSON, with null for what is not finite."""
+    replace_file(path, [json.dumps(without_nan(document), indent=1, ensure_ascii=False).encode()])
