@@ -1,0 +1,95 @@
+"""Tables of a benchmark for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Change, Measurement
+from mlff_distiller.units import MEV
+
+MILLI = 1e3
+
+
+def benchmark_table(report: BenchmarkReport) -> Table:
+    """A row for each case; columns that hold nothing are left out."""
+    rows = report.measurements
+    accuracy = {(a.student, a.format): a.forces for a in report.accuracies}
+    cells = {
+        "student": [row.student for row in rows],
+        "format": [row.format for row in rows],
+        "structure": [row.system for row in rows],
+        "batch": [str(row.batch) for row in rows],
+        "ms": [milliseconds(row) for row in rows],
+        "µs/atom": [f"{row.us_per_atom:.3g}" for row in rows],
+        "structures/s": [f"{row.structures_per_s:.3g}" for row in rows],
+        "atom steps/s": [f"{row.atom_steps_per_s:.3g}" for row in rows],
+        "memory MiB": [_blank(row.peak_memory, ".0f") for row in rows],
+        "× teacher": [_blank(row.speed_up, ".3g") for row in rows],
+        "force MAE meV/Å": [_force_cell(accuracy.get((row.student, row.format)), "mae") for row in rows],
+        "force R²": [_force_cell(accuracy.get((row.student, row.format)), "r2") for row in rows],
+    }
+    cells = {name: column for name, column in cells.items() if any(column)}
+    table = Table(
+        title=_title(report), title_justify="left", caption=_caption(report), caption_justify="left"
+    )
+    for k, name in enumerate(cells):
+        table.add_column(name, justify="left" if k < 3 else "right", no_wrap=k < 3)
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def comparison_table(changes: Sequence[Change]) -> Table:
+    """What became slower or faster, beyond the spread."""
+    table = Table(title="slower or faster than before, beyond the spread", title_justify="left")
+    for k, name in enumerate(("student", "format", "structure", "batch", "before ms", "now ms", "ratio", "")):
+        table.add_column(name, justify="left" if k < 3 else "right", no_wrap=k < 3)
+    for change in changes:
+        if not (change.is_regression or change.is_improvement):
+            continue
+        new = change.new
+        table.add_row(
+            new.student,
+            new.format,
+            new.system,
+            str(new.batch),
+            milliseconds(change.old),
+            milliseconds(new),
+            f"{change.ratio:.2f}",
+            "[bold red]SLOWER[/]" if change.is_regression else "faster",
+        )
+    return table
+
+
+def milliseconds(row: Measurement) -> str:
+    """Median and quartiles of a call."""
+    q25, median, q75 = (MILLI * seconds for seconds in (row.q25, row.median, row.q75))
+    return f"{median:.3g} ({q25:.3g}–{q75:.3g})"
+
+
+def _title(report: BenchmarkReport) -> str:
+    machine = report.environment
+    return (
+        f"{machine['processor']}, {machine['device']}, {machine['threads']} thread(s) of {machine['cores']} cores, load "
+        f"{machine['load_average']} at the start"
+    )
+
+
+def _caption(report: BenchmarkReport) -> str:
+    text = f"ms: median and quartiles of {report.rounds} interleaved rounds, of energies, forces and virial with given edges"
+    if report.accuracies:
+        text += f"; errors on {report.accuracies[0].n_structures} structures"
+    return text
+
+
+def _blank(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _force_cell(errors: object, name: str) -> str:
+    if errors is None:
+        return ""
+    value = getattr(errors, name)
+    return f"{MEV * value:.1f}" if name == "mae" else f"{value:.4f}"

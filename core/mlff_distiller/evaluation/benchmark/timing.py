@@ -1,0 +1,70 @@
+"""Interleaved timing: everything that is compared is measured in turns, so that a machine that drifts is fair to all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+SLICE = 0.02  # seconds that one measurement lasts at least: many calls of what is fast, one of what is slow
+WARM_UP = 3  # calls before anything counts; TorchScript compiles itself in its first two
+
+
+def interleave(
+    calls: Sequence[Callable[[], object]],
+    rounds: int,
+    report: Callable[[], None] = lambda: None,
+    warm_up: int = WARM_UP,
+) -> np.ndarray:
+    """Time every call once a round, one after the other, round after round.
+
+    Args:
+        calls: C functions.
+        rounds: R.
+        report: Called after each of the C (R + 1) pieces of work, warm-up included.
+        warm_up: Calls of each function before the first round.
+
+    Returns:
+        (C, R) seconds a call.
+    """
+    for call in calls:
+        for _ in range(warm_up):
+            call()
+        report()
+    seconds = np.empty((len(calls), rounds))
+    for r in range(rounds):
+        for c, call in enumerate(calls):
+            seconds[c, r] = time_call(call)
+            report()
+    return seconds
+
+
+def time_call(call: Callable[[], object]) -> float:
+    """Seconds a call, averaged over as many as fill a slice of time."""
+    n_calls, started = 0, time.perf_counter()
+    while True:
+        call()
+        n_calls += 1
+        elapsed = time.perf_counter() - started
+        if elapsed >= SLICE:
+            return elapsed / n_calls
+
+
+def quartiles(seconds: np.ndarray) -> Mapping[str, float]:
+    """Median and quartiles of the rounds (R,), by the names that `Measurement` gives them."""
+    q25, median, q75 = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
+    return {"q25": q25, "median": median, "q75": q75}
+
+
+@contextmanager
+def torch_threads(n_threads: int) -> Iterator[None]:
+    """torch's own number of threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,287 @@
+"""What ``mlffd benchmark``, ``mlffd quantize`` and ``mlffd recommend`` do, callable from Python."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.data.extxyz import read_any
+from mlff_distiller.data.structures import read_structures
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.benchmark.cases import System, file_system, standard_system
+from mlff_distiller.evaluation.benchmark.formats import usable_formats
+from mlff_distiller.evaluation.benchmark.measure import BenchmarkSettings, run_benchmark, spaced
+from mlff_distiller.evaluation.benchmark.plots import draw_accuracy_speed, draw_benchmark
+from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Measurement
+from mlff_distiller.evaluation.quantization import QuantizedStudent, quantize_student
+from mlff_distiller.evaluation.recommend import Candidate, Goal, Recommendation, recommend_student
+from mlff_distiller.registry import list_models
+from mlff_distiller.units import MEV
+
+
+class Bars:
+    """A bar with an estimate of the time left for each stage of a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def stage(self, name: str, total: int | None) -> Callable[[], None]:
+        """See `mlff_distiller.evaluation.benchmark.measure.Progress`."""
+        task = self.progress.add_task(name, total=total)
+        return lambda: self.progress.advance(task)
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Bars]:
+    """Bars on a console, while the block runs."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(
+        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
+    ) as bars:
+        yield Bars(bars)
+
+
+def parse_integers(text: str, what: str) -> list[int]:
+    """Numbers with commas between.
+
+    Raises:
+        ConfigError: Something else.
+    """
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"expected {what} as numbers with commas between, as 1,8,32, got {text!r}"
+        ) from None
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Names with commas between; None stays None."""
+    return None if text is None else [word.strip() for word in text.split(",")]
+
+
+def shipped_or(students: Sequence[str] | None) -> list[str]:
+    """The students that were named, each once, or all that are shipped, the smallest first."""
+    return list(dict.fromkeys(students or reversed(list_models())))
+
+
+def systems_of(sizes: str, structures: Sequence[Path] | None) -> list[System]:
+    """The structures of files, or where there are none, standard ones of the given sizes."""
+    if structures:
+        return [file_system(path) for path in structures]
+    return [standard_system(n_atoms) for n_atoms in parse_integers(sizes, "sizes")]
+
+
+def benchmark_with_progress(
+    students: Sequence[str] | None,
+    formats: str | None,
+    systems: Sequence[System],
+    batches: str,
+    rounds: int,
+    threads: int,
+    device: str,
+    max_atoms: int,
+    teacher: str | None,
+    dataset: Path | None,
+    frames: int,
+    memory: bool,
+    output: Path,
+    console: Console,
+) -> BenchmarkReport:
+    """Measure, and write ``benchmark.json``, ``.csv``, ``.png``, and with a dataset ``accuracy_speed.png``.
+
+    Raises:
+        ConfigError: Nothing to measure, unknown formats, or numbers out of range.
+        DatasetError: The dataset cannot be read.
+    """
+    settings = BenchmarkSettings(
+        students=shipped_or(students),
+        formats=usable_formats(parse_names(formats), device),
+        systems=systems,
+        batches=parse_integers(batches, "batches"),
+        rounds=rounds,
+        threads=threads,
+        device=device,
+        max_atoms=max_atoms,
+        teacher=teacher,
+        dataset=None if dataset is None else spaced(read_any(dataset), frames),
+        memory=memory,
+    )
+    with progress_bars(console) as bars:
+        report = run_benchmark(settings, bars)
+    output.mkdir(parents=True, exist_ok=True)
+    report.write(output)
+    draw_benchmark(report, output / "benchmark.png")
+    if report.accuracies:
+        draw_accuracy_speed(report, output / "accuracy_speed.png")
+    return report
+
+
+def quantize_with_progress(
+    model: str,
+    output: Path,
+    schemes: str,
+    dataset: Path,
+    frames: int,
+    batches: str,
+    rounds: int,
+    threads: int,
+    console: Console,
+) -> list[QuantizedStudent]:
+    """Write the quantised files and ``quantization.csv`` into a folder.
+
+    Raises:
+        ConfigError: Unknown scheme, or a source that is no artifact.
+        DatasetError: The dataset cannot be read.
+    """
+    names, labelled = parse_names(schemes) or [], spaced(read_any(dataset), frames)
+    with progress_bars(console) as bars:
+        found = quantize_student(
+            model, output, names, labelled, parse_integers(batches, "batches"), rounds, threads, bars
+        )
+    replace_file(output / "quantization.csv", [_quantization_csv(found).encode()])
+    return found
+
+
+def recommend_with_progress(
+    structure: Path,
+    students: Sequence[str] | None,
+    engine: str,
+    goal: Goal,
+    rounds: int,
+    steps: int,
+    report: Path | None,
+    console: Console,
+) -> Recommendation:
+    """Time the students on the first structure of a file, and choose one.
+
+    Raises:
+        ConfigError: Unknown engine, or one that is not installed.
+        DatasetError: The structure cannot be read.
+        StructureError: No student knows all elements.
+    """
+    _, atoms = read_structures([structure])[0]
+    with progress_bars(console) as bars:
+        found = recommend_student(atoms, shipped_or(students), engine, goal, rounds, steps, bars)
+    if report is not None:
+        document = {
+            "structure": str(structure),
+            "engine": engine,
+            "time_step_fs": goal.time_step,
+            "chosen": None if found.chosen is None else found.chosen.student,
+            "reason": found.reason,
+            "candidates": [
+                {**vars(candidate), "ns_per_day": candidate.ns_per_day(goal.time_step)}
+                for candidate in found.candidates
+            ],
+        }
+        replace_file(report, [json.dumps(document, indent=1).encode()])
+    return found
+
+
+def quantization_table(model: str, found: Sequence[QuantizedStudent]) -> Table:
+    """A row for each file."""
+    latencies = [change.new for change in found[0].latency]
+    columns = [
+        "weights",
+        "KiB",
+        "smaller",
+        *(f"ms, batch {row.batch}" for row in latencies),
+        "speed",
+        "force MAE meV/Å",
+        "R²",
+        "R² loss",
+        "ΔF mean, max meV/Å",
+        "ΔE meV/atom",
+    ]
+    table = Table(
+        title=f"{model} in ONNX Runtime, {latencies[0].threads} thread(s); {latencies[0].system}",
+        title_justify="left",
+    )
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k == 0 else "right", no_wrap=k == 0)
+    for row in found:
+        table.add_row(
+            row.scheme,
+            f"{row.n_bytes / 1024:.0f}",
+            f"{row.size_ratio:.2f} ×",
+            *(_milliseconds(change.new) for change in row.latency),
+            _speed(row),
+            f"{MEV * row.forces.mae:.2f}",
+            f"{row.forces.r2:.5f}",
+            f"{100 * row.r2_loss:.3f} %",
+            f"{MEV * row.force_difference[0]:.2f}, {MEV * row.force_difference[1]:.1f}",
+            f"{MEV * row.energy_difference:.3f}",
+        )
+    return table
+
+
+def recommendation_table(title: str, found: Recommendation, goal: Goal) -> Table:
+    """A row for each candidate."""
+    columns = ("student", "parameters", "expected force MAE meV/Å", "ms/step", "ns/day", "")
+    table = Table(title=title, title_justify="left")
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k == 0 else "right", no_wrap=k == 0)
+    for candidate in found.candidates:
+        table.add_row(
+            candidate.student,
+            f"{candidate.n_parameters:,}",
+            "unknown" if candidate.force_error is None else f"{MEV * candidate.force_error:.0f}",
+            *_speed_cells(candidate, goal),
+            "[bold green]use this[/]" if candidate is found.chosen else "",
+        )
+    return table
+
+
+def _speed_cells(candidate: Candidate, goal: Goal) -> tuple[str, str]:
+    if candidate.step_time is None:
+        return "failed", ""
+    return f"{1e3 * candidate.step_time:.3g}", f"{candidate.ns_per_day(goal.time_step):.3g}"
+
+
+def _milliseconds(row: Measurement) -> str:
+    return f"{1e3 * row.median:.3g} ({1e3 * row.q25:.3g}–{1e3 * row.q75:.3g})"
+
+
+def _speed(row: QuantizedStudent) -> str:
+    """Whether the scheme is faster than the exported file, beyond the spread, in all batches, in some, or in none."""
+    if row.scheme == "exported":
+        return ""
+    verdicts = {
+        "slower" if change.is_regression else "faster" if change.is_improvement else "no gain"
+        for change in row.latency
+    }
+    return " or ".join(sorted(verdicts))
+
+
+def _quantization_csv(found: Sequence[QuantizedStudent]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    batches = [change.new.batch for change in found[0].latency]
+    writer.writerow(
+        ["scheme", "file", "bytes", "size_ratio", *(f"seconds_batch_{batch}" for batch in batches)]
+        + [
+            "force_mae_ev_per_angstrom",
+            "force_r2",
+            "r2_loss",
+            "force_difference_mean",
+            "force_difference_max",
+        ]
+        + ["energy_difference_ev_per_atom"]
+    )
+    for row in found:
+        medians = [change.new.median for change in row.latency]
+        writer.writerow(
+            [row.scheme, row.file.name, row.n_bytes, row.size_ratio, *medians]
+            + [row.forces.mae, row.forces.r2, row.r2_loss, *row.force_difference, row.energy_difference]
+        )
+    return text.getvalue()
