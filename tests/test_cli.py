@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
+import torch
 from ase.build import molecule
 
 from mlff_distiller import cli
@@ -21,6 +22,7 @@ from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.presets import build_student
+from mlff_distiller.registry import load
 from tests.training.conftest import make_dataset
 
 Run = Callable[..., tuple[int, str, str]]
@@ -65,6 +67,7 @@ COMMANDS = (
     "audit",
     "card",
     "export",
+    "committee",
     "models",
     "verify",
     "nve",
@@ -232,3 +235,18 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path, labels: Path) -> None:
     assert process.returncode == 130
     assert "goes on where this one stopped" in err
     assert "Traceback" not in err
+
+
+def test_committee_of_files(mlffd: Run, tmp_path: Path) -> None:
+    for k in (0, 1):
+        torch.manual_seed(k)
+        student = build_student("ultra-tiny", elements=[1, 6, 8])
+        write_artifact(student, f"{k}", Provenance(), tmp_path / f"{k}.pt")
+    status, out, _ = mlffd("committee", "0.pt", "1.pt", "-o", "both.pt")
+    assert (status, load(tmp_path / "both.pt").metadata.n_members) == (0, 2), out
+    status, _, err = mlffd("committee", "0.pt", "1.pt", "-o", "both.onnx")
+    assert (status, "no ONNX form" in err) == (1, True)
+    status, _, err = mlffd("committee", "0.pt", "tiny", "-o", "c.pt")
+    assert (status, "differs from the first in" in err) == (1, True)
+    status, _, err = mlffd("train", "x.h5", "--init", "both.pt", "--preset", "ultra-tiny")
+    assert status == 1

@@ -40,13 +40,18 @@ def structures_graph(structures: Sequence[Atoms], cutoff: float) -> Graph:
 
 
 def ase_results(evaluation: Evaluation, atoms: Atoms) -> dict[str, Any]:
-    """The results of a structure in ASE's names, units and orders; stress only where it is periodic in three directions."""
+    """The results of a structure in ASE's names, units and orders.
+
+    Stress only where it is periodic in three directions; force_spread (N,) eV/Å only from a committee.
+    """
     results: dict[str, Any] = {
         "energy": evaluation.energy,
         "free_energy": evaluation.energy,
         "forces": evaluation.forces,
         "energies": evaluation.atomic_energies,
     }
+    if evaluation.force_spread is not None:
+        results["force_spread"] = evaluation.force_spread
     if atoms.pbc.all():
         results["stress"] = full_to_voigt(-evaluation.virial / atoms.get_volume())
     return results

@@ -22,12 +22,9 @@ from mlff_distiller.data.statistics import dataset_statistics
 from mlff_distiller.distill import DistillConfig, StudentReport, distill
 from mlff_distiller.distill.data import read_smiles
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
 from mlff_distiller.export.artifact import Provenance
-from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.write import SUFFIXES, write_artifact
-from mlff_distiller.model.potential import Potential
-from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_model
 from mlff_distiller.tables import statistics_table
 from mlff_distiller.training.checkpoint import read_checkpoint
 from mlff_distiller.training.hessian import displaced_pairs
@@ -46,6 +43,7 @@ def sample_sources(
     seed: int,
     n_jobs: int,
     backend: str,
+    first: int | None = None,
 ) -> RunReport:
     """Sample SMILES, files of SMILES, or structure files; kinds are not mixed.
 
@@ -54,18 +52,21 @@ def sample_sources(
     """
     config = load_config(SamplingConfig, None, settings)
     arguments = {"seed": seed, "n_jobs": n_jobs, "backend": _backend(backend)}
+    of_molecules = {**arguments, "first": first}
     files = [source for source in sources if Path(source).is_file()]
     if list(sources) == ["builtin"]:
-        return sample_molecules(molecules(), teacher, config, output, **arguments)
+        return sample_molecules(molecules(), teacher, config, output, **of_molecules)
     if not files:
-        return sample_molecules(sources, teacher, config, output, **arguments)
+        return sample_molecules(sources, teacher, config, output, **of_molecules)
     if len(files) < len(sources):
         raise ConfigError(
             f"expected SMILES or files, not both; these are no files: {set(sources) - set(files)}"
         )
     if all(Path(file).suffix in SMILES_SUFFIXES for file in files):
         smiles = [text for file in files for text in read_smiles(Path(file))]
-        return sample_molecules(smiles, teacher, config, output, **arguments)
+        return sample_molecules(smiles, teacher, config, output, **of_molecules)
+    if first is not None:
+        raise ConfigError("--first counts molecules; for structure files give fewer of them")
     return sample_structures(files, teacher, config, output, **arguments)
 
 
@@ -105,12 +106,6 @@ def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:
     return statistics_table(str(output), dataset_statistics(dataset))
 
 
-def evaluate_model(model: str, dataset: Path, max_atoms: int, keys: str | None) -> Accuracy:
-    """Errors of a student on a labelled file."""
-    labelled = _read(dataset, keys)
-    return measure_accuracy(labelled, *predict_dataset(_potential(model), labelled, max_atoms))
-
-
 def export_student(source: str, output: Path, name: str | None) -> Path:
     """Write a student as an artifact in the format of the output's suffix.
 
@@ -124,7 +119,7 @@ def export_student(source: str, output: Path, name: str | None) -> Path:
     provenance = Provenance() if path.suffix == CHECKPOINT_SUFFIX else load(path).metadata.provenance
     if path.suffix == CHECKPOINT_SUFFIX:
         provenance = Provenance(training={"config": read_checkpoint(path).get("config", {})})
-    return write_artifact(load_student(path), name or output.stem, provenance, output)
+    return write_artifact(load_model(path), name or output.stem, provenance, output)
 
 
 def distill_with_progress(config: DistillConfig, output: Path, console: Console) -> list[StudentReport]:
@@ -150,13 +145,6 @@ def distill_with_progress(config: DistillConfig, output: Path, console: Console)
 def _advance(progress: Progress, task: TaskID, done: int, total: int, row: Mapping[str, float]) -> None:
     shown = f"force MAE {MEV * row['valid_force_mae']:.0f} meV/Å (validation)" if row else ""
     progress.update(task, completed=done, total=total, errors=shown)
-
-
-def _potential(model: str) -> Potential:
-    if Path(model).suffix == SUFFIXES["onnx"]:
-        return OnnxPotential(Path(model))
-    path = artifact_path(model)
-    return load_student(path) if path.suffix == CHECKPOINT_SUFFIX else load(path)
 
 
 def _read(path: Path, keys: str | None) -> Dataset:

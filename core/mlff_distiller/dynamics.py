@@ -107,7 +107,10 @@ class VerletPotential:
             torch.from_numpy(np.array(cell, dtype=np.float64)),
             torch.from_numpy(np.array(pbc, dtype=bool)),
         )
-        return single_evaluation(self.potential.compute(*graph))
+        if self.metadata.n_members == 1:
+            return single_evaluation(self.potential.compute(*graph))
+        prediction, spread = self.potential.compute_with_spread(*graph)
+        return single_evaluation(prediction)._replace(force_spread=spread.cpu().numpy())
 
 
 def single_evaluation(prediction: Prediction) -> Evaluation:

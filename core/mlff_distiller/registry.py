@@ -8,7 +8,8 @@ import torch
 
 from mlff_distiller.errors import ArtifactError
 from mlff_distiller.export.artifact import Metadata, read_metadata
-from mlff_distiller.export.torchscript import TorchScriptPotential, student_from_artifact
+from mlff_distiller.export.torchscript import TorchScriptPotential, model_from_artifact, student_from_artifact
+from mlff_distiller.model.committee import LiveModel
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.checkpoint import student_from_checkpoint
 
@@ -64,10 +65,18 @@ def load_student(source: str | Path) -> StudentForceField:
     """The trainable student of a shipped name, an artifact (.pt) or a checkpoint (.ckpt).
 
     Raises:
-        ArtifactError: There is no such student, or its file is damaged.
+        ArtifactError: There is no such student, its file is damaged, or it holds a committee.
         CheckpointError: The checkpoint is damaged.
     """
     path = artifact_path(source)
     if path.suffix == CHECKPOINT_SUFFIX:
         return student_from_checkpoint(path)
-    return student_from_artifact(path)[0]
+    return student_from_artifact(path)
+
+
+def load_model(source: str | Path) -> LiveModel:
+    """The eager student or committee of a shipped name, an artifact (.pt) or a checkpoint (.ckpt); errors as for `load_student`."""
+    path = artifact_path(source)
+    if path.suffix == CHECKPOINT_SUFFIX:
+        return student_from_checkpoint(path)
+    return model_from_artifact(path)

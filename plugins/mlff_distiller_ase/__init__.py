@@ -5,6 +5,6 @@ from mlff_distiller_ase import DistilledCalculator
 atoms.calc = DistilledCalculator("tiny")
 """
 
-from mlff_distiller_ase.calculator import DistilledCalculator
+from mlff_distiller_ase.calculator import DistilledCalculator, SpreadWarning
 
-__all__ = ["DistilledCalculator"]
+__all__ = ["DistilledCalculator", "SpreadWarning"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, Parameters, all_changes
+from numpy.typing import NDArray
 
 from mlff_distiller.ase_bridge import PROPERTIES, ase_results
 from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
@@ -15,6 +18,12 @@ from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
 from mlff_distiller_ase.batches import MAX_EDGES, evaluate_batches
+
+MAX_SPREAD = 0.5  # eV/Å, some five times the typical force error of a small student
+
+
+class SpreadWarning(UserWarning):
+    """The members of a committee disagree: the structure is not like their training data."""
 
 
 class DistilledCalculator(Calculator):
@@ -31,6 +40,8 @@ class DistilledCalculator(Calculator):
             elements or the number of atoms have changed. It changes the speed, and no result.
         backend: ``native`` (C++, CPU and float32), ``torch`` (TorchScript), or ``auto``: native where it can.
         threads: Of the native engine.
+        max_spread: eV/Å. A committee warns (`SpreadWarning`) when an atom's force_spread passes it, once until all are below
+            it again; None never warns. ``results["force_spread"]`` (N,) has the values.
         **kwargs: For `ase.calculators.calculator.Calculator`: label, atoms, directory.
 
     Raises:
@@ -49,6 +60,7 @@ class DistilledCalculator(Calculator):
         skin: float = SKIN,
         backend: str = "auto",
         threads: int = 1,
+        max_spread: float | None = MAX_SPREAD,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +74,8 @@ class DistilledCalculator(Calculator):
         name = str(model) if isinstance(model, str | Path) else self.potential.metadata.name
         if isinstance(model, TorchScriptPotential):
             device, dtype, backend = str(model.device), model.dtype, "torch"
+        self.max_spread = max_spread
+        self._has_warned = False
         self.parameters = Parameters(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
@@ -94,6 +108,21 @@ class DistilledCalculator(Calculator):
             self.atoms.numbers, self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
         )
         self.results = ase_results(evaluation, self.atoms)
+        if evaluation.force_spread is not None and self.max_spread is not None:
+            self._warn_of_spread(evaluation.force_spread, self.max_spread)
+
+    def _warn_of_spread(self, spread: NDArray[np.float64], limit: float) -> None:
+        is_beyond = spread.size > 0 and float(spread.max()) > limit
+        if is_beyond and not self._has_warned:
+            worst = int(spread.argmax())
+            warnings.warn(
+                f"the members of the committee disagree on the force on atom {worst} by {spread[worst]:.2f} eV/Å "
+                f"(limit {limit:g}): the structure has left what they were trained on. "
+                "Relabel such frames with the teacher and train again",
+                SpreadWarning,
+                stacklevel=2,
+            )
+        self._has_warned = is_beyond
 
     def evaluate(self, structures: Iterable[Atoms], max_edges: int = MAX_EDGES) -> list[dict[str, Any]]:
         """Results of many structures, in batches; neither the structures nor this calculator's own results change.

@@ -23,6 +23,8 @@ from mlff_distiller.distill.data import read_smiles, split_smiles
 from mlff_distiller.distill.run import mix_labels
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
+from mlff_distiller.model.committee import CommitteeForceField
+from mlff_distiller.registry import load_model
 
 SMALL = {
     "name": "small",
@@ -254,3 +256,25 @@ def test_sampling_under_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="sample first"):
         distill(config(data={"molecules": ["C", "CC", "CO"]}), tmp_path / "run", show_progress=False)
+
+
+def test_a_committee_of_two(labels: Path, tmp_path: Path) -> None:
+    """Members differ, the artifact is their mean, and its spread is measured on the test molecules."""
+    settings = config(
+        data={"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]},
+        committee=2,
+        formats=["torchscript", "onnx"],
+        training={"epochs": 1, "batch_size": 16, "compile": False},
+    )
+    (report,) = distill(settings, tmp_path / "run", show_progress=False)
+    assert list(report.files) == ["torchscript"], "a committee has no ONNX form"
+    committee = load_model(report.files["torchscript"])
+    assert isinstance(committee, CommitteeForceField)
+    first, second = (member.state_dict() for member in committee.student_members())
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    alone = load_student(tmp_path / "run" / "small" / "small-member-1" / "best.ckpt").state_dict()
+    assert all(torch.equal(alone[name], second[name]) for name in alone)
+    accuracy = load(report.files["torchscript"]).metadata.provenance.accuracy
+    assert accuracy["test"]["forces"]["mae"] == pytest.approx(report.test.forces.mae)
+    assert accuracy["spread"]["mean"] > 0
+    assert -1 <= accuracy["spread"]["rank_correlation"] <= 1

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.io import read
-from tests.conftest import ethanol
+from tests.conftest import ethanol, random_student
 from tests.contract import EngineContract
 
 from mlff_distiller.ase_bridge import structures_graph
@@ -19,6 +20,9 @@ from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import BuildError, EngineError, StructureError
 from mlff_distiller.evaluation.drift import NVESettings, fit_drift
 from mlff_distiller.evaluation.parity import water_box
+from mlff_distiller.export.artifact import Provenance, describe
+from mlff_distiller.export.torchscript import save_torchscript
+from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.registry import load
 from mlff_distiller.units import full_to_voigt
 
@@ -430,3 +434,38 @@ def test_build_is_cached_and_explains_what_is_missing(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
         find_toolchain(None)
+
+
+@pytest.fixture(scope="module")
+def committee_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    committee = CommitteeForceField([random_student(seed, torch.float32) for seed in range(3)])
+    path = tmp_path_factory.mktemp("committee") / "committee.pt"
+    save_torchscript(path, committee, describe(committee, "committee", Provenance()))
+    return path
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2])
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_a_committee_on_several_ranks(
+    tmp_path: Path, committee_file: Path, backend: str, n_ranks: int
+) -> None:
+    """Mean and spread against TorchScript without LAMMPS; every member has exchanges of its own."""
+    atoms = liquid()
+    commands = f"""pair_coeff * * {committee_file} H O
+fix spread all pair 1 distilled force_spread 0
+run 0
+write_dump all custom forces.dump id fx fy fz f_spread modify sort id format float %.12g
+"""
+    run(tmp_path, atoms, commands, n_ranks, f"pair_style distilled backend {backend}")
+    table = np.loadtxt(tmp_path / "forces.dump", skiprows=9)
+    potential = load(committee_file, dtype="float64")
+    mean, spread = potential.compute_with_spread(*structures_graph([atoms], potential.cutoff))
+    scale = float(mean.forces.abs().max())
+    np.testing.assert_allclose(table[:, 1:4], mean.forces, atol=2e-5 * scale)
+    np.testing.assert_allclose(table[:, 4], spread, atol=2e-5 * scale)
+
+
+def test_a_single_student_has_no_spread(tmp_path: Path) -> None:
+    commands = "fix spread all pair 1 distilled force_spread 0\nrun 0\n"
+    with pytest.raises(EngineError, match="force_spread"):
+        run(tmp_path, liquid(), commands)

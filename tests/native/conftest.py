@@ -12,15 +12,15 @@ from tests.conftest import random_student
 
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript
-from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.model.committee import CommitteeForceField, LiveModel
 
 PRETRAINED = Path(__file__).parents[2] / "core" / "mlff_distiller" / "pretrained"
 SHIPPED = [PRETRAINED / name / f"{name}.pt" for name in ("tiny", "ultra-tiny", "original")]
 
 
-def export(student: StudentForceField, path: Path) -> Path:
-    """The student as an artifact."""
-    save_torchscript(path, student, describe(student, "test", Provenance()))
+def export(model: LiveModel, path: Path) -> Path:
+    """The student or committee as an artifact."""
+    save_torchscript(path, model, describe(model, "test", Provenance()))
     return path
 
 
@@ -28,6 +28,13 @@ def export(student: StudentForceField, path: Path) -> Path:
 def random_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`random_student()`, exported."""
     return export(random_student(), tmp_path_factory.mktemp("native") / "random.pt")
+
+
+@pytest.fixture(scope="session")
+def random_committee(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two students of random weights in one artifact."""
+    committee = CommitteeForceField([random_student(0, torch.float32), random_student(1, torch.float32)])
+    return export(committee, tmp_path_factory.mktemp("native") / "committee.pt")
 
 
 def box_of_atoms(n_atoms: int, seed: int = 0, density: float = 0.1, pbc: bool = True) -> Atoms:

@@ -53,7 +53,7 @@ class TestContract(PotentialContract):
 def test_shipped_students_against_float64(path: Path, make) -> None:
     atoms = make()
     atoms.rattle(0.05, seed=4)
-    student = student_from_artifact(path)[0].double()
+    student = student_from_artifact(path).double()
     exact = student.predict(**tensors(atoms))
     native = evaluate(NativePotential(path), atoms)
     assert relative_error(native.forces, exact.forces) < 2e-5

@@ -29,7 +29,7 @@ def run(*command: str | Path, **environment: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
-def test_clean_under_sanitizers(random_artifact: Path, tmp_path: Path) -> None:
+def test_clean_under_sanitizers(random_artifact: Path, random_committee: Path, tmp_path: Path) -> None:
     best = NativePotential(random_artifact).isa
     emulated = "OFF" if best == "avx512" else "ON"  # the 16-wide kernels in any case
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
@@ -46,5 +46,6 @@ def test_clean_under_sanitizers(random_artifact: Path, tmp_path: Path) -> None:
     )
     run("cmake", "--build", tmp_path, "--parallel", "2")
     for isa in {"portable", best, "avx512"} if best != "portable" else {"portable"}:
-        output = run(tmp_path / "sanitized", random_artifact, tmp_path / "damaged.pt", MLFFD_ISA=isa)
-        assert output.strip() == "clean"
+        for artifact in (random_artifact, random_committee):
+            output = run(tmp_path / "sanitized", artifact, tmp_path / "damaged.pt", MLFFD_ISA=isa)
+            assert output.strip() == "clean"

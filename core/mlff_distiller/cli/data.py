@@ -18,6 +18,9 @@ def sample(
     jobs: Jobs = 1,
     seed: Seed = 0,
     backend: Backend = "loky",
+    first: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many molecules; partners come from all.")
+    ] = None,
     settings: Settings = None,
 ) -> None:
     """Sample geometries of molecules or structures; the frames carry the teacher's labels.
@@ -28,7 +31,7 @@ def sample(
     """
     from mlff_distiller.commands import sample_sources
 
-    _print_report(sample_sources(sources, teacher, settings or [], output, seed, jobs, backend))
+    _print_report(sample_sources(sources, teacher, settings or [], output, seed, jobs, backend, first))
 
 
 @app.command()

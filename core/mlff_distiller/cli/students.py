@@ -18,6 +18,9 @@ def train(
     preset: Annotated[str, typer.Option(help="original, tiny or ultra-tiny.")] = "tiny",
     name: Annotated[str, typer.Option(help="Name of the student.")] = "student",
     init: Annotated[str | None, typer.Option(help="Student to start from: a name or a file.")] = None,
+    committee: Annotated[
+        int, typer.Option(min=1, max=64, help="Students in the artifact; their spread is an uncertainty.")
+    ] = 1,
     seed: Seed = 0,
     settings: Settings = None,
 ) -> None:
@@ -25,7 +28,14 @@ def train(
 
     Example:  mlffd train labels.h5 --preset ultra-tiny -o run --set training.epochs=20
     """
-    values = {"name": name, "students": [preset], "seed": seed, "data": {"datasets": datasets}, "init": init}
+    values = {
+        "name": name,
+        "students": [preset],
+        "seed": seed,
+        "data": {"datasets": datasets},
+        "init": init,
+        "committee": committee,
+    }
     _distill(None, values, settings or [], output)
 
 
@@ -57,6 +67,20 @@ def export(
     from mlff_distiller.commands import export_student
 
     console.print(f"wrote {export_student(source, output, name)}, which agrees with the live model")
+
+
+@app.command()
+def committee(
+    students: Annotated[list[str], typer.Argument(help="Names, artifacts or checkpoints of one preset.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The committee to write: .pt.")],
+) -> None:
+    """Join students into one artifact; the spread of their forces is an uncertainty.
+
+    Example:  mlffd committee a.pt b.pt -o committee.pt
+    """
+    from mlff_distiller.distill.committee import join_students
+
+    console.print(f"wrote {join_students(students, output)}, a committee of {len(students)}")
 
 
 @app.command()

@@ -77,6 +77,7 @@ def write_run(
     settings: Mapping[str, str],
     output: Path,
     execution: Execution,
+    first: int | None = None,
 ) -> RunReport:
     """Run the tasks and write their frames to ``output``, in the order of the tasks.
 
@@ -87,6 +88,7 @@ def write_run(
         settings: What else the outcome depends on, for the metadata.
         output: The HDF5 file to write.
         execution: Processes and progress bar.
+        first: Run the first so many tasks only.
 
     Raises:
         ConfigError: The output exists or belongs to another run.
@@ -96,6 +98,7 @@ def write_run(
     metadata = {**teacher.metadata(), **settings}
     identity = {key: value for key, value in metadata.items() if key not in _DESCRIPTIONS}
     store = PartStore(output, {**identity, "tasks": combined_fingerprint(tasks)})
+    tasks = tasks[:first]
     summary = run_tasks(tasks, worker, store, execution.n_jobs, execution.backend, execution.show_progress)
     metadata["failures"] = json.dumps(summary.failures, sort_keys=True)
     dataset = store.finish([task.fingerprint() for task in tasks], metadata)

@@ -69,6 +69,8 @@ class DistillConfig:
         guide: A larger student whose labels are mixed into the teacher's: a name or path, or ``previous`` for the student
             that was trained just before (progressive distillation).
         guide_weight: Share of the guide in the labels.
+        committee: Number of students of each preset, trained with seeds that count up and written as one artifact, which
+            also gives the spread of their forces. TorchScript only.
         training: The training run.
         formats: What is exported.
         seed: Of everything random.
@@ -85,6 +87,7 @@ class DistillConfig:
     init: str | None = None
     guide: str | None = None
     guide_weight: float = Field(default=0.5, gt=0, le=1)
+    committee: int = Field(default=1, ge=1, le=64)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     formats: list[Literal["torchscript", "onnx"]] = Field(default_factory=lambda: ["torchscript", "onnx"])
     seed: int = Field(default=0, ge=0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from mlff_distiller.configuration import to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.statistics import fit_reference_energies
+from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
 from mlff_distiller.distill.data import dataset_hash, prepare_parts
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifacts
+from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.model.presets import PRESETS, build_student
 from mlff_distiller.registry import load, load_student
@@ -133,13 +135,40 @@ def _distill_student(
     folder = output / name
     guide = previous if config.guide == "previous" else config.guide
     labels = parts["train"] if guide is None else mix_labels(parts["train"], guide, config.guide_weight)
-    result = _trained(config, preset, labels, parts["valid"], folder, progress(name) if progress else None)
-    test = measure_accuracy(parts["test"], *predict_dataset(result.student, parts["test"]))
-    provenance = _provenance(config, parts, result, test)
+    results = [
+        _trained(run, preset, labels, parts["valid"], place, progress(place.name) if progress else None)
+        for run, place in _members(config, folder)
+    ]
+    model = results[0].student
+    accuracy: dict[str, Any] = {}
+    formats = config.formats
+    if len(results) > 1:
+        model = CommitteeForceField([result.student for result in results]).requires_grad_(False)
+        accuracy["spread"] = asdict(measure_spread(model, parts["test"]))
+        formats = ["torchscript"]
+    test = measure_accuracy(parts["test"], *predict_dataset(model, parts["test"]))
+    provenance = _provenance(config, parts, results, {"test": test.to_dict(), **accuracy})
     files: dict[str, Path] = {}
     if _is_first_process():
-        files = write_artifacts(result.student, name, provenance, folder, config.formats)
-    return StudentReport(name, files, test, result.seconds)
+        files = write_artifacts(model, name, provenance, folder, formats)
+    return StudentReport(name, files, test, sum(result.seconds for result in results))
+
+
+def _members(config: DistillConfig, folder: Path) -> list[tuple[DistillConfig, Path]]:
+    """Settings and folder of each training: one, or those of a committee, which differ in their seeds."""
+    if config.committee == 1:
+        return [(config, folder)]
+    return [
+        (
+            replace(
+                config,
+                seed=config.seed + k,
+                training=replace(config.training, seed=config.training.seed + k),
+            ),
+            folder / f"{folder.name}-member-{k}",
+        )
+        for k in range(config.committee)
+    ]
 
 
 def _trained(
@@ -221,7 +250,10 @@ def mix_labels(dataset: Dataset, guide: str | Path, weight: float) -> Dataset:
 
 
 def _provenance(
-    config: DistillConfig, parts: Mapping[str, Dataset], result: TrainingResult, test: Accuracy
+    config: DistillConfig,
+    parts: Mapping[str, Dataset],
+    results: Sequence[TrainingResult],
+    accuracy: dict[str, Any],
 ) -> Provenance:
     metadata = parts["train"].metadata
     teacher = {key: value for key, value in metadata.items() if key.startswith("teacher")} or {
@@ -231,10 +263,14 @@ def _provenance(
         name: {"structures": len(part), "atoms": len(part.atomic_numbers), "sha256": dataset_hash(part)}
         for name, part in parts.items()
     }
-    best = min(result.curves, key=lambda row: row["valid_loss"])
+    best = [min(result.curves, key=lambda row: row["valid_loss"]) for result in results]
     return Provenance(
         teacher=teacher,
         dataset={"parts": sizes, "sampling": metadata.get("sampling", "")},
-        training={"config": to_plain(config), "seconds": round(result.seconds, 1), "best": best},
-        accuracy={"test": test.to_dict()},
+        training={
+            "config": to_plain(config),
+            "seconds": round(sum(result.seconds for result in results), 1),
+            "best": best[0],  # of the first member
+        },
+        accuracy=accuracy,
     )

@@ -22,13 +22,14 @@ from mlff_distiller.ase_bridge import ase_results, structure_tensors, structures
 from mlff_distiller.dynamics import single_evaluation
 from mlff_distiller.engines import SinglePoint, list_engines
 from mlff_distiller.errors import MissingDependencyError
+from mlff_distiller.export.artifact import read_metadata
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.verify import ENERGY_TOLERANCE, FORCE_TOLERANCE, check_structures
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.potential import Potential
 from mlff_distiller.native import NativePotential
 from mlff_distiller.neighbors import torch_neighbors, vesin_neighbors
-from mlff_distiller.registry import artifact_path, load, load_student
+from mlff_distiller.registry import artifact_path, load, load_model
 
 VIRIAL_TOLERANCE = 1e-4  # eV per atom
 WATER_SPACING = 3.104  # Å between molecules on a cubic lattice: 1 g/cm³
@@ -133,11 +134,11 @@ def verify_artifact(
         ArtifactError: There is no such student, or its file is damaged.
     """
     path = artifact_path(model)
-    student = load_student(path)
-    structures = verification_structures(student.elements, student.cutoff)
+    live = load_model(path)
+    structures = verification_structures(live.elements, live.cutoff)
     report("edge lists")
-    bad_edges = compare_edges(structures, student.cutoff)
-    reference = _by_potential(student.double(), structures)
+    bad_edges = compare_edges(structures, live.cutoff)
+    reference = _by_potential(live.double(), structures)
     found = []
     for name, run in _runs(path, structures).items():
         report(name)
@@ -153,12 +154,13 @@ def verify_artifact(
 def _runs(path: Path, structures: Mapping[str, Atoms]) -> dict[str, Callable[[], Mapping[str, SinglePoint]]]:
     """Everything that computes, by name."""
     runs: dict[str, Callable[[], Mapping[str, SinglePoint]]] = {
-        "eager float32": lambda: _by_potential(load_student(path), structures),
+        "eager float32": lambda: _by_potential(load_model(path), structures),
         "TorchScript": lambda: _by_potential(load(path), structures),
         "TorchScript float64": lambda: _by_potential(load(path, dtype="float64"), structures),
         "native": lambda: _by_potential(NativePotential(path), structures),
-        "ONNX Runtime": lambda: _by_onnx(path, structures),
     }
+    if read_metadata(path).n_members == 1:  # a committee has no ONNX form
+        runs["ONNX Runtime"] = lambda: _by_onnx(path, structures)
     for name, engine in list_engines().items():
         runs[name] = lambda engine=engine: _by_engine(engine, structures, str(path))
     return runs
@@ -176,7 +178,7 @@ def _by_potential(potential: Potential, structures: Mapping[str, Atoms]) -> dict
 def _by_onnx(path: Path, structures: Mapping[str, Atoms]) -> dict[str, SinglePoint]:
     with tempfile.TemporaryDirectory() as folder:
         file = write_artifact(
-            load_student(path), "verify", load(path).metadata.provenance, Path(folder) / "verify.onnx"
+            load_model(path), "verify", load(path).metadata.provenance, Path(folder) / "verify.onnx"
         )
         return _by_potential(OnnxPotential(file), structures)
 

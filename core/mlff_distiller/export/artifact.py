@@ -14,13 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from ase.data import chemical_symbols
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT, parse_config, to_plain
 from mlff_distiller.errors import ArtifactError, ConfigError
-from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.model.committee import LiveModel, members_of
 from mlff_distiller.units import UNITS
 
 FORMAT_VERSION = 2  # 2: weights as safetensors, stages for domains, shorter repulsion
@@ -74,14 +75,18 @@ class Metadata:
     reference_energies: dict[str, float]  # E0 in eV by element
     architecture: dict[str, Any]  # arguments of StudentForceField
     provenance: Provenance
+    n_members: int = 1  # students in a committee; sizes above are those of each, n_parameters that of all
 
     def to_json(self) -> str:
         """The document."""
         return json.dumps(to_plain(self), indent=1, ensure_ascii=False)
 
 
-def describe(student: StudentForceField, name: str, provenance: Provenance) -> Metadata:
-    """The metadata of a student."""
+def describe(model: LiveModel, name: str, provenance: Provenance) -> Metadata:
+    """The metadata of a student or a committee."""
+    members = members_of(model)
+    student = members[0]
+    reference = torch.stack([member.reference.e0 for member in members]).mean(0)
     symbols = [chemical_symbols[z] for z in student.elements]
     return Metadata(
         format_version=FORMAT_VERSION,
@@ -93,10 +98,11 @@ def describe(student: StudentForceField, name: str, provenance: Provenance) -> M
         receptive_field=student.n_interactions * student.cutoff,
         dtype=str(student.energy_scale.dtype).removeprefix("torch."),
         units=dict(UNITS),
-        n_parameters=student.n_parameters(),
-        reference_energies=dict(zip(symbols, student.reference.e0.tolist(), strict=True)),
+        n_parameters=sum(member.n_parameters() for member in members),
+        reference_energies=dict(zip(symbols, reference.tolist(), strict=True)),
         architecture=student.architecture(),
         provenance=provenance,
+        n_members=len(members),
     )
 
 

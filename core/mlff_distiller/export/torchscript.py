@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -20,6 +21,13 @@ from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
 from mlff_distiller.export.artifact import METADATA_ENTRY, WEIGHTS_ENTRY, Metadata, read_metadata
 from mlff_distiller.graph import checked_graph
+from mlff_distiller.model.committee import (
+    CommitteeForceField,
+    LiveModel,
+    force_spread,
+    mean_prediction,
+    members_of,
+)
 from mlff_distiller.model.potential import Prediction, StudentForceField
 from mlff_distiller.training.checkpoint import load_weights
 
@@ -47,9 +55,11 @@ class TorchScriptPotential:
         self.metadata: Metadata = read_metadata(path)
         self.device = _checked_device(device)
         self.module = _load_module(path, self.device)
-        exact = self.module.reference.e0
+        tables = [module for module in self.module.modules() if hasattr(module, "e0")]
+        exact = [table.e0 for table in tables]
         self.module.to(DTYPES[dtype])
-        self.module.reference.e0 = exact  # float64 in either dtype; the scripted module knows no `_apply`
+        for table, e0 in zip(tables, exact, strict=True):
+            table.e0 = e0  # float64 in either dtype; the scripted module knows no `_apply`
 
     def __deepcopy__(self, memo: dict[int, object]) -> TorchScriptPotential:
         """Itself: it never changes, so copies of a calculator share it."""
@@ -72,10 +82,23 @@ class TorchScriptPotential:
         Raises:
             StructureError: An unknown element, or atoms on top of each other.
         """
-        inputs = [x.to(self.device) for x in (atomic_numbers, edge_index, edge_vec, batch, cell)]
+        return Prediction(*self._run("compute", atomic_numbers, edge_index, edge_vec, batch, cell))
+
+    def compute_with_spread(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """Of a committee: the mean, and the spread of the forces (N,) eV/Å; arguments and errors as for `compute`."""
+        energy, forces, virial, atomic_energies = self._run(
+            "compute_members", atomic_numbers, edge_index, edge_vec, batch, cell
+        )
+        mean = mean_prediction(energy, forces, virial, atomic_energies, cell.to(self.device))
+        return mean, force_spread(forces)
+
+    def _run(self, method: str, *graph: Tensor) -> Any:
+        inputs = [x.to(self.device) for x in graph]
         try:
-            with _threads_for(edge_index.shape[1]):
-                return Prediction(*self.module.compute(*inputs))
+            with _threads_for(graph[1].shape[1]):
+                return getattr(self.module, method)(*inputs)
         except torch.jit.Error as error:
             raise _as_structure_error(error) from None
 
@@ -91,35 +114,62 @@ class TorchScriptPotential:
         return self.compute(*checked_graph(atomic_numbers, positions, batch, cell, pbc, self.cutoff))
 
 
-def save_torchscript(path: Path, student: StudentForceField, metadata: Metadata) -> None:
-    """Script the student on the CPU and write it with its metadata, all or nothing.
+def save_torchscript(path: Path, model: LiveModel, metadata: Metadata) -> None:
+    """Script the student or committee on the CPU and write it with its metadata, all or nothing.
 
     The weights are in the file a second time, as safetensors, for the native engine: it reads no TorchScript.
     """
-    scripted = script(student)
+    scripted = script(model)
     weights = safetensors.torch.save({name: x.contiguous() for name, x in scripted.state_dict().items()})
     extra_files = {METADATA_ENTRY: metadata.to_json(), WEIGHTS_ENTRY: weights}
     replace_file(path, [scripted.save_to_buffer(_extra_files=extra_files)])
 
 
-def script(student: StudentForceField) -> torch.jit.ScriptModule:
-    """The student as a TorchScript module on the CPU in evaluation mode, its parameters frozen."""
-    copy = StudentForceField(**student.architecture()).to(student.energy_scale.dtype)
-    load_weights(copy, {key: value.cpu() for key, value in student.state_dict().items()})
+def script(model: LiveModel) -> torch.jit.ScriptModule:
+    """The model as a TorchScript module on the CPU in evaluation mode, its parameters frozen."""
+    copies = [_copy(member) for member in members_of(model)]
+    copy = CommitteeForceField(copies) if isinstance(model, CommitteeForceField) else copies[0]
     with _deprecation_accepted():
         return torch.jit.script(copy.eval().requires_grad_(False))
 
 
-def student_from_artifact(path: Path) -> tuple[StudentForceField, Metadata]:
-    """The eager student inside an artifact, for fine-tuning, and its metadata.
+def _copy(student: StudentForceField) -> StudentForceField:
+    copy = StudentForceField(**student.architecture()).to(student.energy_scale.dtype)
+    load_weights(copy, {key: value.cpu() for key, value in student.state_dict().items()})
+    return copy
+
+
+def model_from_artifact(path: Path) -> LiveModel:
+    """The eager student or committee inside an artifact.
 
     Raises:
         ArtifactError: See `TorchScriptPotential`.
     """
     metadata = read_metadata(path)
-    student = StudentForceField(**metadata.architecture)
-    load_weights(student, _load_module(path, torch.device("cpu")).state_dict(), source=str(path))
-    return student, metadata
+    weights = _load_module(path, torch.device("cpu")).state_dict()
+    members = [StudentForceField(**metadata.architecture) for _ in range(metadata.n_members)]
+    if len(members) == 1:
+        load_weights(members[0], weights, source=str(path))
+        return members[0]
+    for k, member in enumerate(members):
+        prefix = f"members.{k}."
+        own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+        load_weights(member, own, source=f"member {k} of {path}")
+    return CommitteeForceField(members)
+
+
+def student_from_artifact(path: Path) -> StudentForceField:
+    """The eager student inside an artifact, for fine-tuning.
+
+    Raises:
+        ArtifactError: See `TorchScriptPotential`; or the artifact holds a committee.
+    """
+    model = model_from_artifact(path)
+    if isinstance(model, CommitteeForceField):
+        raise ArtifactError(
+            f"{path} holds a committee of {len(model.members)} students, and one is needed here; give the file of a member"
+        )
+    return model
 
 
 def _load_module(path: Path, device: torch.device) -> torch.jit.ScriptModule:

@@ -35,12 +35,13 @@ class Prediction(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What a student says of one structure. All float64."""
+    """What a student or a committee says of one structure. All float64."""
 
     energy: float  # eV
     forces: NDArray[np.float64]  # (N, 3) eV/Å
     virial: NDArray[np.float64]  # (3, 3) eV, -dE/dε
     atomic_energies: NDArray[np.float64]  # (N,) eV, E0 included
+    force_spread: NDArray[np.float64] | None = None  # (N,) eV/Å, of a committee: see `CommitteeForceField`
 
 
 class Potential(Protocol):

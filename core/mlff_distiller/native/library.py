@@ -17,7 +17,7 @@ from mlff_distiller.errors import (
     StructureError,
 )
 
-INTERFACE_VERSION = 1  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
+INTERFACE_VERSION = 2  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
 LIBRARY_PATH = Path(__file__).parent / "libmlffd.so"
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
 HEADER_FOLDER = (
@@ -40,6 +40,7 @@ class Results(ctypes.Structure):
         ("virial", c_void_p),
         ("atomic_energies", c_void_p),
         ("atomic_virials", c_void_p),
+        ("force_spread", c_void_p),
     )
 
 
@@ -65,6 +66,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mlffd_cutoff": (c_double, [c_void_p]),
     "mlffd_n_features": (c_int, [c_void_p]),
     "mlffd_n_exchanges": (c_int, [c_void_p]),
+    "mlffd_n_members": (c_int, [c_void_p]),
     "mlffd_table_intervals": (c_int, [c_void_p]),
     "mlffd_isa": (c_char_p, [c_void_p]),
     "mlffd_system_new": (c_int, [c_void_p, c_int, POINTER(c_void_p)]),

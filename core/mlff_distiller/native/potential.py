@@ -119,7 +119,11 @@ class NativePotential:
         if status:
             check(status)
         return Evaluation(
-            arrays.energy.item(), arrays.forces.copy(), arrays.virial.copy(), arrays.atomic_energies.copy()
+            arrays.energy.item(),
+            arrays.forces.copy(),
+            arrays.virial.copy(),
+            arrays.atomic_energies.copy(),
+            arrays.force_spread.copy() if self.metadata.n_members > 1 else None,
         )
 
     def compute(
@@ -139,7 +143,9 @@ class NativePotential:
         atomic_energies = torch.zeros(n_atoms, dtype=torch.float64)
         atomic_virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64)
         results = Results(
-            None, forces.data_ptr(), None, atomic_energies.data_ptr(), atomic_virials.data_ptr()
+            forces=forces.data_ptr(),
+            atomic_energies=atomic_energies.data_ptr(),
+            atomic_virials=atomic_virials.data_ptr(),
         )
         check(
             self._library.mlffd_compute_edges(
@@ -172,6 +178,7 @@ class _Arrays:
         self.forces = np.zeros((n_atoms, 3))
         self.virial = np.zeros((3, 3))
         self.atomic_energies = np.zeros(n_atoms)
+        self.force_spread = np.zeros(n_atoms)
         self.inputs = (
             n_atoms,
             *(
@@ -180,10 +187,10 @@ class _Arrays:
             ),
         )
         self._results = Results(
-            self.energy.ctypes.data,
-            self.forces.ctypes.data,
-            self.virial.ctypes.data,
-            self.atomic_energies.ctypes.data,
-            None,
+            energy=self.energy.ctypes.data,
+            forces=self.forces.ctypes.data,
+            virial=self.virial.ctypes.data,
+            atomic_energies=self.atomic_energies.ctypes.data,
+            force_spread=self.force_spread.ctypes.data,
         )
         self.results = ctypes.byref(self._results)

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 /* Grows with every incompatible change of this header; compare with mlffd_interface_version(). */
-#define MLFFD_INTERFACE_VERSION 1
+#define MLFFD_INTERFACE_VERSION 2
 
 enum mlffd_status {
   MLFFD_OK = 0,
@@ -53,6 +53,7 @@ typedef struct mlffd_results {
   double* virial;          /* (9) eV */
   double* atomic_energies; /* (n) eV */
   double* atomic_virials;  /* (n, 9) eV; half of each pair's virial to each of its atoms */
+  double* force_spread;    /* (n) eV/Å, sqrt(Σ_m |F_m - F̄|² / M) over the members of a committee, or 0 */
 } mlffd_results;
 
 /* The interface version that the library was built with. */
@@ -75,6 +76,7 @@ MLFFD_API int mlffd_n_features(const mlffd_model* model);       /* F */
 MLFFD_API int mlffd_n_elements(const mlffd_model* model);
 MLFFD_API int mlffd_element(const mlffd_model* model, int index); /* atomic number, or 0 */
 MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* the artifact's metadata.json, UTF-8 */
+MLFFD_API int mlffd_n_members(const mlffd_model* model);          /* of a committee; 1 for a student */
 MLFFD_API int mlffd_table_intervals(const mlffd_model* model);    /* intervals of the filter tables */
 MLFFD_API const char* mlffd_isa(const mlffd_model* model);        /* "portable", "avx2" or "avx512" */
 
@@ -129,7 +131,7 @@ typedef struct mlffd_neighbor_list {
   const int32_t* image_of; /* (n_images) the own atom of each image */
 } mlffd_neighbor_list;
 
-MLFFD_API int mlffd_n_exchanges(const mlffd_model* model);    /* 2 L - 1 calls a step */
+MLFFD_API int mlffd_n_exchanges(const mlffd_model* model);    /* calls a step: 2 L - 1 for each member */
 MLFFD_API int mlffd_exchange_width(const mlffd_model* model); /* the widest row: 5 F */
 MLFFD_API int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all,
                                    const int32_t* atomic_numbers, const double* positions,

@@ -7,14 +7,16 @@
 #include <new>
 #include <string>
 
+#include "committee.h"
 #include "error.h"
 #include "isa.h"
-#include "model.h"
 #include "student.h"
 #include "system.h"
 
 struct mlffd_model {
-  std::shared_ptr<const mlffd::Model> model;
+  std::shared_ptr<const mlffd::Committee> committee;
+
+  const mlffd::Model& first() const { return committee->first(); }
 };
 
 struct mlffd_system {
@@ -62,40 +64,40 @@ int mlffd_load(const char* path, mlffd_model** model) {
     require(path && model, "expected a path and where to put the model");
     *model = nullptr;
     *model = new mlffd_model{
-        std::make_shared<const mlffd::Model>(mlffd::read_student(path), mlffd::choose_kernels())};
+        std::make_shared<const mlffd::Committee>(mlffd::read_students(path), mlffd::choose_kernels())};
   });
 }
 
 void mlffd_free(mlffd_model* model) { delete model; }
 
-double mlffd_cutoff(const mlffd_model* model) { return model->model->student.cutoff; }
+double mlffd_cutoff(const mlffd_model* model) { return model->first().student.cutoff; }
 
-int mlffd_n_message_passes(const mlffd_model* model) { return model->model->student.n_message_passes; }
+int mlffd_n_message_passes(const mlffd_model* model) { return model->first().student.n_message_passes; }
 
-int mlffd_n_features(const mlffd_model* model) { return model->model->student.n_features; }
+int mlffd_n_features(const mlffd_model* model) { return model->first().student.n_features; }
 
 int mlffd_n_elements(const mlffd_model* model) {
-  return static_cast<int>(model->model->student.elements.size());
+  return static_cast<int>(model->first().student.elements.size());
 }
 
 int mlffd_element(const mlffd_model* model, int index) {
   return index >= 0 && index < mlffd_n_elements(model)
-             ? model->model->student.elements[static_cast<std::size_t>(index)]
+             ? model->first().student.elements[static_cast<std::size_t>(index)]
              : 0;
 }
 
-const char* mlffd_metadata(const mlffd_model* model) { return model->model->student.metadata.c_str(); }
+const char* mlffd_metadata(const mlffd_model* model) { return model->first().student.metadata.c_str(); }
 
-int mlffd_table_intervals(const mlffd_model* model) { return model->model->n_intervals; }
+int mlffd_table_intervals(const mlffd_model* model) { return model->first().n_intervals; }
 
-const char* mlffd_isa(const mlffd_model* model) { return model->model->kernels.name; }
+const char* mlffd_isa(const mlffd_model* model) { return model->first().kernels.name; }
 
 int mlffd_system_new(const mlffd_model* model, int n_threads, mlffd_system** system) {
   return guarded([&] {
     require(model && system, "expected a model and where to put the system");
     require(n_threads >= 1 && n_threads <= 1024, "expected a number of threads within 1 … 1024");
     *system = nullptr;
-    *system = new mlffd_system{{model->model, n_threads}};
+    *system = new mlffd_system{{model->committee, n_threads}};
   });
 }
 
@@ -128,7 +130,11 @@ int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_n
   });
 }
 
-int mlffd_n_exchanges(const mlffd_model* model) { return 2 * mlffd_n_message_passes(model) - 1; }
+int mlffd_n_members(const mlffd_model* model) { return static_cast<int>(model->committee->size()); }
+
+int mlffd_n_exchanges(const mlffd_model* model) {
+  return mlffd_n_members(model) * (2 * mlffd_n_message_passes(model) - 1);
+}
 
 int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlffd_n_features(model); }
 

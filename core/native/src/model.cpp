@@ -27,6 +27,13 @@ FilterTable filter_table(const SplineTable& spline, std::size_t filters, int wid
           n_rows * filters * static_cast<std::size_t>(width)};
 }
 
+std::vector<Filter> filters_of(const Student& student) {
+  std::vector<Filter> filters{{student.initial_filter, student.message_scale, student.cutoff}};
+  for (const MessageWeights& message : student.messages)
+    filters.emplace_back(message.filter, student.message_scale, student.cutoff);
+  return filters;
+}
+
 }  // namespace
 
 // Pads and packs the weights of linear layers. A layer's inputs and outputs are blocks of equal size (s and
@@ -130,9 +137,12 @@ class Model::Packer {
   const std::size_t width_;
 };
 
-Model::Model(Student weights, const Kernels& kernels)
+int needed_intervals(const Student& student) { return choose_intervals(filters_of(student)); }
+
+Model::Model(Student weights, const Kernels& kernels, int n_intervals)
     : student(std::move(weights)), kernels(kernels),
-      n_chunks(chunks(static_cast<std::size_t>(student.n_features), kernels.width)) {
+      n_chunks(chunks(static_cast<std::size_t>(student.n_features), kernels.width)),
+      n_intervals(n_intervals) {
   const auto F = static_cast<std::size_t>(student.n_features);
   const std::size_t S = student.elements.size();
   species_by_number_.assign(static_cast<std::size_t>(student.elements.back()) + 1, -1);
@@ -150,10 +160,7 @@ Model::Model(Student weights, const Kernels& kernels)
 }
 
 void Model::tabulate_filters() {
-  std::vector<Filter> filters{{student.initial_filter, student.message_scale, student.cutoff}};
-  for (const MessageWeights& message : student.messages)
-    filters.emplace_back(message.filter, student.message_scale, student.cutoff);
-  n_intervals = choose_intervals(filters);
+  const std::vector<Filter> filters = filters_of(student);
   initial_table = filter_table(tabulate(filters[0], n_intervals), INITIAL_FILTERS, kernels.width);
   for (std::size_t l = 1; l < filters.size(); ++l)
     tables.push_back(filter_table(tabulate(filters[l], n_intervals), MESSAGE_FILTERS, kernels.width));

@@ -16,17 +16,21 @@ struct FilterTable {
   std::size_t chunk_stride;  // floats
 };
 
+// Intervals with which the filter tables of a student are accurate enough.
+int needed_intervals(const Student& student);
+
 // Immutable after construction.
 class Model {
  public:
-  Model(Student student, const Kernels& kernels);
+  // n_intervals: of the filter tables, at least `needed_intervals`.
+  Model(Student student, const Kernels& kernels, int n_intervals);
   Model(const Model&) = delete;
 
   const Student student;
   const Kernels& kernels;
   const int n_chunks;  // of F
 
-  int n_intervals = 0;  // of the filter tables
+  const int n_intervals;  // of the filter tables
   FilterTable initial_table;
   std::vector<FilterTable> tables;   // of the L - 1 message layers
   Buffer<float> embedding;           // [chunk][species][width]

@@ -8,10 +8,12 @@ namespace mlffd {
 namespace {
 
 constexpr int FORMAT_VERSION = 2;
+constexpr int MAX_MEMBERS = 64;
 constexpr int MAX_FEATURES = 4096, MAX_PASSES = 64, MAX_RBF = 1024, MAX_ELEMENT = 118;
 constexpr double MIN_CUTOFF = 1.0;  // Å; the filter tables need some room above the shortest distance allowed
 
-void read_metadata(Student& student, std::string_view document) {
+// Fills in all but the weights, and returns the number of members.
+int read_metadata(Student& student, std::string_view document) {
   student.metadata = document;
   const json::Value metadata = json::parse(document);
   const double version = json::member(metadata, "format_version").real;
@@ -34,17 +36,21 @@ void read_metadata(Student& student, std::string_view document) {
         static_cast<int>(json::integer(element, student.elements.empty() ? 1 : student.elements.back() + 1,
                                        MAX_ELEMENT, "ascending elements")));
   if (student.elements.empty()) throw ArtifactError("expected at least one element");
+  const json::Value* const members = metadata.find("n_members");  // newer than the first artifacts
+  return members ? static_cast<int>(json::integer(*members, 1, MAX_MEMBERS, "n_members")) : 1;
 }
 
+// The weights whose names begin with a prefix.
 class Weights {
  public:
-  explicit Weights(std::map<std::string, Tensor> tensors) : tensors_(std::move(tensors)) {}
+  Weights(std::map<std::string, Tensor>& tensors, std::string prefix)
+      : tensors_(tensors), prefix_(std::move(prefix)) {}
 
   std::vector<double> take(const std::string& name, const std::vector<std::size_t>& shape) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) throw ArtifactError("it lacks the weights " + name);
+    const auto found = tensors_.find(prefix_ + name);
+    if (found == tensors_.end()) throw ArtifactError("it lacks the weights " + prefix_ + name);
     if (found->second.shape != shape)
-      throw ArtifactError("the weights " + name + " have another shape than expected");
+      throw ArtifactError("the weights " + prefix_ + name + " have another shape than expected");
     return std::move(found->second.values);
   }
 
@@ -62,7 +68,8 @@ class Weights {
   }
 
  private:
-  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, Tensor>& tensors_;
+  const std::string prefix_;
 };
 
 void read_weights(Student& student, Weights weights) {
@@ -94,21 +101,25 @@ void read_weights(Student& student, Weights weights) {
 
 }  // namespace
 
-Student read_student(const std::string& path) {
+std::vector<Student> read_students(const std::string& path) {
   try {
     const std::string file = read_file(path);
-    Student student;
+    Student common;
     const auto metadata = find_entry(file, "/extra/metadata.json");
     if (!metadata)
       throw ArtifactError("it holds no metadata: it was not exported by mlff-distiller, use `mlffd export`");
-    read_metadata(student, *metadata);
+    const int n_members = read_metadata(common, *metadata);
     const auto weights = find_entry(file, "/extra/weights.safetensors");
     if (!weights)
       throw ArtifactError(
           "it was exported before artifacts carried plain weights: export it again with "
           "`mlffd export OLD.pt -o NEW.pt`");
-    read_weights(student, Weights(read_safetensors(*weights)));
-    return student;
+    std::map<std::string, Tensor> tensors = read_safetensors(*weights);
+    std::vector<Student> students(static_cast<std::size_t>(n_members), common);
+    for (int k = 0; k < n_members; ++k)
+      read_weights(students[static_cast<std::size_t>(k)],
+                   Weights(tensors, n_members == 1 ? "" : "members." + std::to_string(k) + "."));
+    return students;
   } catch (const ArtifactError& error) {
     throw ArtifactError(path + " cannot be used: " + error.what());
   }

@@ -54,8 +54,9 @@ struct Student {
   RepulsionWeights repulsion;
 };
 
-// Throws ArtifactError with a sentence that names the file.
-Student read_student(const std::string& path);
+// The students of an artifact: one, or the members of a committee, which differ in their weights only. Throws
+// ArtifactError with a sentence that names the file.
+std::vector<Student> read_students(const std::string& path);
 
 // "H", "C", …; the number itself where there is no symbol.
 std::string element_symbol(long long atomic_number);

@@ -36,6 +36,12 @@ void check_positions(std::int64_t n, const double* positions) {
 
 }  // namespace
 
+System::System(std::shared_ptr<const Committee> committee, int n_threads)
+    : committee_(std::move(committee)), model_(committee_->first()), pool_(n_threads), graph_(model_) {
+  for (std::size_t member = 0; member < committee_->size(); ++member)
+    networks_.emplace_back((*committee_)[member]);
+}
+
 void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions,
                      const double* cell, const std::int32_t* pbc, double skin, const mlffd_results& results) {
   Made asked;
@@ -54,7 +60,8 @@ void System::compute(std::int64_t n, const std::int32_t* atomic_numbers, const d
   }
   graph_.build(pool_, ListSource{list_, wrapped_.data()}, static_cast<int>(n), species_.data());
   check_pairs(list_.order.data());
-  run(static_cast<int>(n), static_cast<int>(n), nullptr, list_.order.data(), results);
+  prepare(static_cast<int>(n), static_cast<int>(n), nullptr);
+  run(static_cast<int>(n), list_.order.data(), results);
 }
 
 bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
@@ -82,7 +89,7 @@ void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* a
   check_positions(n, positions);
   const Lattice lattice(asked.cell.data(), asked.pbc.data());
   set_species(n, atomic_numbers, nullptr);  // checks them in the caller's order
-  find_neighbors(list_, n, positions, lattice, model_->student.cutoff + asked.skin);
+  find_neighbors(list_, n, positions, lattice, model_.student.cutoff + asked.skin);
   set_species(n, atomic_numbers, list_.order.data());
   wrapped_.resize(static_cast<std::size_t>(n));
   asked.atomic_numbers.assign(atomic_numbers, atomic_numbers + n);
@@ -127,7 +134,8 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
 
   graph_.build(pool_, source, static_cast<int>(n), species_.data());
   check_pairs(nullptr);
-  run(static_cast<int>(n), static_cast<int>(n), nullptr, nullptr, results);
+  prepare(static_cast<int>(n), static_cast<int>(n), nullptr);
+  run(static_cast<int>(n), nullptr, results);
 }
 
 void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers,
@@ -140,16 +148,13 @@ void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::i
     graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own),
                  species_.data());
     check_pairs(nullptr);
-    network_.prepare(pool_, graph_, static_cast<int>(n_own), static_cast<int>(n_all), species_.data(),
-                     exchange);
+    prepare(static_cast<int>(n_own), static_cast<int>(n_all), exchange);
   } catch (...) {
-    if (exchange)
-      network_.exchange_nothing(static_cast<int>(n_all),
-                                *exchange);  // or the other domains would wait forever
+    if (exchange)  // or the other domains would wait forever
+      for (Network& network : networks_) network.exchange_nothing(static_cast<int>(n_all), *exchange);
     throw;
   }
-  network_.run(pool_);
-  sums_.write(pool_, *model_, graph_, network_, static_cast<int>(n_own), species_.data(), nullptr, results);
+  run(static_cast<int>(n_own), nullptr, results);
 }
 
 template <typename Integer>
@@ -157,10 +162,10 @@ void System::set_species(std::int64_t n, const Integer* atomic_numbers, const st
   species_.resize(static_cast<std::size_t>(n));
   for (std::int64_t k = 0; k < n; ++k) {
     const std::int64_t i = order ? order[k] : k;
-    const int species = model_->species_of(atomic_numbers[i]);
+    const int species = model_.species_of(atomic_numbers[i]);
     if (species < 0)
       throw StructureError(atom(i) + " has atomic number " + std::to_string(atomic_numbers[i]) +
-                           ", which this student does not know; it knows " + model_->known_elements() +
+                           ", which this student does not know; it knows " + model_.known_elements() +
                            ". Choose or distil a student with that element");
     species_[static_cast<std::size_t>(k)] = species;
   }
@@ -178,11 +183,20 @@ void System::check_pairs(const std::int32_t* order) const {
                        " pm: the structure is not physical; look at these atoms");
 }
 
-void System::run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order,
-                 const mlffd_results& results) {
-  network_.prepare(pool_, graph_, n_own, n_all, species_.data(), exchange);
-  network_.run(pool_);
-  sums_.write(pool_, *model_, graph_, network_, n_own, species_.data(), order, results);
+void System::prepare(int n_own, int n_all, const Exchange* exchange) {
+  for (Network& network : networks_) network.prepare(pool_, graph_, n_own, n_all, species_.data(), exchange);
+}
+
+void System::run(int n_own, const std::int32_t* order, const mlffd_results& results) {
+  const auto evaluate = [&](std::size_t member, const mlffd_results& written) {
+    networks_[member].run(pool_);
+    sums_.write(pool_, (*committee_)[member], graph_, networks_[member], n_own, species_.data(), order,
+                written);
+  };
+  if (networks_.size() > 1)
+    return mean_.write(networks_.size(), static_cast<std::size_t>(n_own), results, evaluate);
+  evaluate(0, results);
+  if (results.force_spread) std::fill_n(results.force_spread, n_own, 0.0);
 }
 
 }  // namespace mlffd

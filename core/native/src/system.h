@@ -1,12 +1,13 @@
 // A calculation: checks of the input, the neighbour list, the network, and the sums that the caller wants.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
+#include "committee.h"
 #include "graph.h"
 #include "mlffd.h"
-#include "model.h"
 #include "neighbors.h"
 #include "network.h"
 #include "sums.h"
@@ -16,8 +17,7 @@ namespace mlffd {
 
 class System {
  public:
-  System(std::shared_ptr<const Model> model, int n_threads)
-      : model_(std::move(model)), pool_(n_threads), graph_(*model_), network_(*model_) {}
+  System(std::shared_ptr<const Committee> committee, int n_threads);
 
   // See mlffd.h.
   void compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions,
@@ -47,14 +47,16 @@ class System {
   template <typename Integer>
   void set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order);
   void check_pairs(const std::int32_t* order) const;
-  void run(int n_own, int n_all, const Exchange* exchange, const std::int32_t* order,
-           const mlffd_results& results);
+  void prepare(int n_own, int n_all, const Exchange* exchange);
+  void run(int n_own, const std::int32_t* order, const mlffd_results& results);
 
-  const std::shared_ptr<const Model> model_;
+  const std::shared_ptr<const Committee> committee_;
+  const Model& model_;  // the first member: its elements and cutoff are those of all
   ThreadPool pool_;
   PairGraph graph_;
-  Network network_;
+  std::deque<Network> networks_;  // one for each member
   Sums sums_;
+  Mean mean_;
   std::vector<std::int32_t> species_;
 
   Made made_;

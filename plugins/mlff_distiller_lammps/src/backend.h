@@ -42,6 +42,7 @@ struct Sums {
   double virial[9] = {};                // -dE/dε
   bool want_atomic_virials = false;
   std::vector<double> atomic_virials;   // (n_rows, 9) where wanted; half of each pair's to each of its atoms
+  std::vector<double> force_spread;     // (n_own) of a committee: sqrt(Σ_m |F_m - F̄|² / M); empty for a single student
 };
 
 class Backend {
@@ -49,6 +50,7 @@ class Backend {
   virtual ~Backend() = default;
   virtual double cutoff() const = 0;                     // Å
   virtual const std::vector<int> &elements() const = 0;  // atomic numbers that the student knows
+  virtual bool is_committee() const = 0;                 // several students, whose mean and spread are computed
   virtual int row_width() const = 0;                     // doubles that a row may take in an exchange
   virtual void compute(const Domain &, Exchange &, Sums &) = 0;
 };

@@ -41,6 +41,7 @@ class NativeBackend : public Backend {
 
   double cutoff() const override { return mlffd_cutoff(model); }
   const std::vector<int> &elements() const override { return known; }
+  bool is_committee() const override { return mlffd_n_members(model) > 1; }
   int row_width() const override { return (mlffd_exchange_width(model) + 1) / 2; }  // two floats in a double
 
   void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
@@ -59,6 +60,7 @@ class NativeBackend : public Backend {
     results.virial = sums.virial;
     results.atomic_energies = sums.atomic_energies.data();
     results.atomic_virials = sums.want_atomic_virials ? sums.atomic_virials.data() : nullptr;
+    results.force_spread = sums.force_spread.empty() ? nullptr : sums.force_spread.data();
     check(mlffd_compute_domain(system, domain.n_own, domain.n_rows, domain.numbers.data(), domain.positions.data(), &list,
                                exchange.single_rank() ? nullptr : exchange_rows, &exchange, &results));
   }

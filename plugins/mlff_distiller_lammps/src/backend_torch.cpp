@@ -5,6 +5,7 @@
 // backward by the exchange's own backward function. So ghosts reach one cutoff only, and the result is exact.
 #include "backend.h"
 #include "edges.h"
+#include "mean.h"
 
 #include <torch/script.h>
 #include <torch/torch.h>
@@ -40,42 +41,38 @@ struct ExchangeRows : public torch::autograd::Function<ExchangeRows> {
   }
 };
 
-class TorchBackend : public Backend {
+// The edges of a domain as tensors, made once for all members of a committee.
+struct EdgeTensors {
+  Tensor numbers, index, vectors;
+};
+
+// One student of the file.
+class Student {
  public:
-  TorchBackend(const std::string &path, const Options &options) : device(options.device)
+  Student(torch::jit::Module student, bool double_precision) : module(std::move(student))
   {
-    at::set_num_threads(options.n_threads);
-    try {
-      module = torch::jit::load(path, device);
-    } catch (const c10::Error &failure) {
-      throw std::runtime_error(path + " cannot be loaded by torch: " + failure.what_without_backtrace());
-    }
-    module.eval();
     if (!module.find_method("domain_start"))
-      throw std::runtime_error(path + " was exported by an older mlff-distiller; write it again with 'mlffd export'");
-    if (options.double_precision) to_double();  // single is what the file holds; E0 is double in both
-    dtype = module.attr("energy_scale").toTensor().scalar_type();
-    student_cutoff = module.attr("cutoff").toDouble();
+      throw std::runtime_error("it was exported by an older mlff-distiller; write it again with 'mlffd export'");
+    if (double_precision) to_double();  // single is what the file holds; E0 is double in both
     n_features = module.attr("n_features").toInt();
     n_layers = module.attr("n_interactions").toInt();
-    for (const auto z : module.attr("elements").toIntVector()) known.push_back(static_cast<int>(z));
   }
 
-  double cutoff() const override { return student_cutoff; }
-  const std::vector<int> &elements() const override { return known; }
-  int row_width() const override { return static_cast<int>(4 * n_features); }
-
-  void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
+  int64_t features() const { return n_features; }
+  double cutoff() const { return module.attr("cutoff").toDouble(); }
+  std::vector<int> elements() const
   {
-    edges.collect(domain, student_cutoff);
-    const auto n_edges = static_cast<int64_t>(edges.size());
-    Tensor numbers = torch::from_blob(const_cast<int *>(domain.numbers.data()), {domain.n_rows}, torch::kInt32);
-    const Tensor edge_index = torch::stack({torch::from_blob(edges.receivers.data(), {n_edges}, torch::kInt64),
-                                            torch::from_blob(edges.senders.data(), {n_edges}, torch::kInt64)}).to(device);
-    const Tensor edge_vec = torch::from_blob(edges.vectors.data(), {n_edges, 3}, torch::kDouble)
-                                .to(device, dtype).requires_grad_(true);
-    const Tensor species = run("species", {numbers.to(device, torch::kInt64)}).toTensor();
-    const Tensor e = interaction_energies(domain, exchange, species, edge_index, edge_vec);
+    std::vector<int> known;
+    for (const auto z : module.attr("elements").toIntVector()) known.push_back(static_cast<int>(z));
+    return known;
+  }
+
+  void compute(const Domain &domain, Exchange &exchange, const Edges &edges, const EdgeTensors &tensors, Sums &sums)
+  {
+    const auto dtype = module.attr("energy_scale").toTensor().scalar_type();
+    const Tensor edge_vec = tensors.vectors.to(dtype).detach().requires_grad_(true);
+    const Tensor species = run("species", {tensors.numbers}).toTensor();
+    const Tensor e = interaction_energies(domain, exchange, species, tensors.index, edge_vec);
     const Tensor gradient =
         torch::autograd::grad({e.sum()}, {edge_vec})[0].to(torch::kCPU, torch::kDouble).contiguous();
 
@@ -127,11 +124,58 @@ class TorchBackend : public Backend {
     return module.get_method(method)(std::move(inputs));
   }
 
-  torch::Device device;
   torch::jit::Module module;
-  torch::ScalarType dtype;
-  double student_cutoff;
   int64_t n_features, n_layers;
+};
+
+class TorchBackend : public Backend {
+ public:
+  TorchBackend(const std::string &path, const Options &options) : device(options.device)
+  {
+    at::set_num_threads(options.n_threads);
+    try {
+      torch::jit::Module module = torch::jit::load(path, device);
+      module.eval();
+      if (!module.hasattr("members")) students.emplace_back(module, options.double_precision);
+      else
+        for (const auto &member : module.attr("members").toModule().children())
+          students.emplace_back(member, options.double_precision);
+    } catch (const c10::Error &failure) {
+      throw std::runtime_error(path + " cannot be loaded by torch: " + failure.what_without_backtrace());
+    } catch (const std::runtime_error &failure) {
+      throw std::runtime_error(path + " cannot be used: " + failure.what());
+    }
+    known = students.front().elements();
+    student_cutoff = students.front().cutoff();
+  }
+
+  double cutoff() const override { return student_cutoff; }
+  const std::vector<int> &elements() const override { return known; }
+  bool is_committee() const override { return students.size() > 1; }
+  int row_width() const override { return static_cast<int>(4 * students.front().features()); }
+
+  void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
+  {
+    edges.collect(domain, student_cutoff);
+    const auto n_edges = static_cast<int64_t>(edges.size());
+    const Tensor numbers =
+        torch::from_blob(const_cast<int *>(domain.numbers.data()), {domain.n_rows}, torch::kInt32);
+    const EdgeTensors tensors = {
+        numbers.to(device, torch::kInt64),
+        torch::stack({torch::from_blob(edges.receivers.data(), {n_edges}, torch::kInt64),
+                      torch::from_blob(edges.senders.data(), {n_edges}, torch::kInt64)}).to(device),
+        torch::from_blob(edges.vectors.data(), {n_edges, 3}, torch::kDouble).to(device)};
+    if (students.size() == 1) return students.front().compute(domain, exchange, edges, tensors, sums);
+    std::vector<Sums> found(students.size(), sums);  // sized and zeroed
+    for (std::size_t k = 0; k < students.size(); k++)
+      students[k].compute(domain, exchange, edges, tensors, found[k]);
+    write_mean(domain, exchange, found, sums);
+  }
+
+ private:
+  torch::Device device;
+  std::vector<Student> students;
+  double student_cutoff;
   std::vector<int> known;
   Edges edges;
 };

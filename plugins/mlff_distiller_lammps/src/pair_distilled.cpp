@@ -192,6 +192,7 @@ void PairDistilled::compute(int eflag, int vflag)
   sums.forces.assign(3 * static_cast<std::size_t>(domain.n_rows), 0.0);
   sums.want_atomic_virials = vflag_atom;
   sums.atomic_virials.assign(vflag_atom ? 9 * static_cast<std::size_t>(domain.n_rows) : 0, 0.0);
+  sums.force_spread.assign(backend->is_committee() ? domain.n_own : 0, 0.0);
   RankExchange exchange(*this);
   try {
     backend->compute(domain, exchange, sums);
@@ -291,6 +292,9 @@ void PairDistilled::tally()
   if (eflag_global) eng_vdwl += scale * sums.energy;
   if (vflag_global)
     for (int k = 0; k < 6; k++) virial[k] += voigt(sums.virial, k);
+  force_spread.assign(atom->nlocal, 0.0);
+  for (std::size_t row = 0; row < sums.force_spread.size(); row++)
+    force_spread[atom_of[row]] = scale * sums.force_spread[row];
   for (int row = 0; row < domain.n_rows; row++) {
     const int i = atom_of[row];
     for (int d = 0; d < 3; d++) atom->f[i][d] += scale * sums.forces[3 * static_cast<std::size_t>(row) + d];
@@ -361,6 +365,15 @@ void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer)
     const double *source = buffer + static_cast<std::size_t>(k) * row_width;
     for (int c = 0; c < row_width; c++) target[c] += source[c];
   }
+}
+
+// fix ID all pair N distilled force_spread 0: how far the members of a committee are apart, in LAMMPS' unit of forces
+void *PairDistilled::extract_peratom(const char *name, int &n_columns)
+{
+  if (std::strcmp(name, "force_spread") != 0 || !backend || !backend->is_committee()) return nullptr;
+  n_columns = 0;
+  force_spread.resize(atom->nlocal);  // before the first step there is none
+  return force_spread.data();
 }
 
 double PairDistilled::memory_usage()

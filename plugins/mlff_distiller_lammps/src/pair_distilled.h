@@ -24,6 +24,7 @@ class PairDistilled : public Pair {
   void unpack_forward_comm(int, int, double *) override;
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
+  void *extract_peratom(const char *, int &) override;
   double memory_usage() override;
 
  private:
@@ -58,6 +59,7 @@ class PairDistilled : public Pair {
   std::vector<int> atom_of;   // (sites) LAMMPS' atom
   std::vector<int> site_of;   // (LAMMPS' atoms, ghosts included) site, or -1 for types that are NULL
   mlffd::Sums sums;
+  std::vector<double> force_spread;  // (LAMMPS' owned atoms) for fix pair
 
   // rows on their way between ranks
   char *rows_bytes = nullptr;

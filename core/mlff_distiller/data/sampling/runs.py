@@ -37,6 +37,7 @@ def sample_molecules(
     seed: int = 0,
     n_jobs: int = 1,
     *,
+    first: int | None = None,
     teacher_options: Mapping[str, Any] | None = None,
     backend: Backend = "loky",
     show_progress: bool = True,
@@ -53,6 +54,8 @@ def sample_molecules(
         output: The HDF5 file to write; must not exist.
         seed: Of all random numbers.
         n_jobs: Number of worker processes.
+        first: Sample the first so many molecules only, with partners drawn from all of them: their frames are those that the
+            whole list would give.
         teacher_options: Options for ``load_teacher``.
         backend: ``loky`` (this machine) or ``dask``.
         show_progress: Show a progress bar on standard error.
@@ -67,7 +70,7 @@ def sample_molecules(
         raise SamplingError("Expected at least one SMILES, got none.")
     worker = MoleculeWorker(teacher, options_json(teacher_options), config.to_json())
     tasks = molecule_tasks(molecules, config, seed)
-    return _write(tasks, worker, seed, output, Execution(n_jobs, backend, show_progress))
+    return _write(tasks, worker, seed, output, Execution(n_jobs, backend, show_progress), first)
 
 
 def sample_structures(
@@ -180,10 +183,15 @@ class StructureWorker(_SamplingWorker):
 
 
 def _write(
-    tasks: Sequence[Task], worker: _SamplingWorker, seed: int, output: Path, execution: Execution
+    tasks: Sequence[Task],
+    worker: _SamplingWorker,
+    seed: int,
+    output: Path,
+    execution: Execution,
+    first: int | None = None,
 ) -> RunReport:
     teacher = worker_teacher(
         worker.teacher, worker.teacher_options
     )  # a wrong name fails here, before any work
     settings = {"sampling": worker.config, "seed": str(seed)}
-    return write_run(tasks, worker, teacher, settings, output, execution)
+    return write_run(tasks, worker, teacher, settings, output, execution, first)

@@ -1,0 +1,66 @@
+"""A committee's members trained one after the other, and what its spread is worth as an uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from mlff_distiller.data.dataset import Dataset, chunk_bounds
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.evaluation.metrics import dataset_graph
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.write import write_artifact
+from mlff_distiller.model.committee import CommitteeForceField, force_spread
+from mlff_distiller.registry import artifact_path, load_student
+
+MAX_ATOMS = 1024  # held at once, as in `predict_dataset`
+
+
+@dataclass(frozen=True)
+class SpreadReport:
+    """How the spread of forces goes with their error, over the atoms of a dataset.
+
+    Attributes:
+        mean: Mean spread, eV/Å.
+        error: Mean |F̄ - F|, eV/Å.
+        rank_correlation: Spearman's, between spread and |F̄ - F| of the atoms: 1 if the spread sorts atoms by their error.
+    """
+
+    mean: float
+    error: float
+    rank_correlation: float
+
+
+def measure_spread(committee: CommitteeForceField, dataset: Dataset) -> SpreadReport:
+    """Spread and error of every atom of a labelled dataset."""
+    spread, error = [], []
+    for start, end in chunk_bounds(dataset.splits, MAX_ATOMS):
+        graph = dataset_graph(dataset, start, end, committee.cutoff)
+        forces = committee.compute_members(*graph)[1]
+        labels = dataset.forces[dataset.splits[start] : dataset.splits[end]]
+        spread.append(force_spread(forces).numpy())
+        error.append(np.linalg.norm(forces.mean(0).numpy() - labels, axis=1))
+    spread_all, error_all = np.concatenate(spread), np.concatenate(error)
+    rank_correlation = np.asarray(spearmanr(spread_all, error_all))[0]
+    return SpreadReport(float(spread_all.mean()), float(error_all.mean()), float(rank_correlation))
+
+
+def join_students(sources: Sequence[str], output: Path) -> Path:
+    """Write an artifact with several students that were trained apart.
+
+    Args:
+        sources: Names, artifacts or checkpoints of one preset and one set of elements.
+        output: Path of the committee, ``.pt``.
+
+    Raises:
+        ConfigError: Fewer than two students, students that do not fit, or another suffix.
+    """
+    if output.suffix != ".pt":
+        raise ConfigError(f"expected an output that ends in .pt, got {output}: a committee has no ONNX form")
+    committee = CommitteeForceField([load_student(source) for source in sources])
+    provenance = Provenance(training={"members": [str(artifact_path(source)) for source in sources]})
+    return write_artifact(committee, output.stem, provenance, output)
