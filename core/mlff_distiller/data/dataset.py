@@ -1,7 +1,7 @@
 """Labelled structures in memory: flat arrays, one row per atom or per structure.
 
-The flat layout is that of the HDF5 file (:mod:`mlff_distiller.data.schema`) and of a training batch, so that
-neither needs to pad. A dataset is built from arrays, from :class:`ase.Atoms` frames, or by a reader.
+The flat layout is that of the HDF5 file (`mlff_distiller.data.schema`) and of a training batch, so that
+neither needs to pad. A dataset is built from arrays, from `ase.Atoms` frames, or by a reader.
 
 Shapes: S structures, A atoms in all, n_i atoms in structure i. Units: eV, Å; stress is dE/dε/V in eV/Å^3 with
 ASE's sign and Voigt order xx yy zz yz xz xy.
@@ -43,7 +43,7 @@ class Dataset:
 
     Construction converts every array to the element type given here and checks shapes and splits. The content
     (finite labels, real elements) is checked by every reader and writer, with
-    :func:`mlff_distiller.data.validation.validate`.
+    `mlff_distiller.data.validation.validate`.
 
     Attributes:
         atomic_numbers: (A,) int64.

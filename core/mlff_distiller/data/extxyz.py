@@ -1,6 +1,6 @@
 """Labelled structures in extended XYZ files: import with the label names of any group, exact export.
 
-Reading is ASE's (:func:`ase.io.extxyz.read_xyz`). Writing is not: ASE rounds positions and forces to eight
+Reading is ASE's (`ase.io.extxyz.read_xyz`). Writing is not: ASE rounds positions and forces to eight
 decimals and drops the backslashes of SMILES; here what is read back is what was written.
 
 Units: eV, Å. Stress is dE/dε/V in eV/Å^3 with ASE's sign; a virial is −dE/dε in eV.
@@ -135,7 +135,7 @@ def read_extxyz(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> 
 def write_extxyz(path: str | os.PathLike[str], dataset: Dataset) -> None:
     """Write all structures, with REF_energy, REF_forces, REF_stress, molecule_id, regime, pbc and Lattice.
 
-    Read back with :func:`read_extxyz`, all numbers are the same to the last bit. The format has no place for
+    Read back with `read_extxyz`, all numbers are the same to the last bit. The format has no place for
     the metadata of a dataset. An older file stays until the new one is complete.
 
     Raises:

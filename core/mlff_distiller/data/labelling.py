@@ -44,7 +44,7 @@ def label_structures(
 
     Args:
         structures: A dataset (its labels are not used), or files that ASE can read, or Atoms.
-        teacher: Name for :func:`mlff_distiller.data.teachers.load_teacher`.
+        teacher: Name for `mlff_distiller.data.teachers.load_teacher`.
         output: The HDF5 file to write; must not exist.
         n_jobs: Number of worker processes.
         bundle_size: Structures in a task; what a kill can lose of each process.

@@ -1,6 +1,6 @@
 """Compounds that are known by name: metabolites, sugars, vitamins, terpenes, drugs, pesticides, as SMILES.
 
-The rules of :mod:`mlff_distiller.data.molecule_families` hold here too. Stereocentres are written where a
+The rules of `mlff_distiller.data.molecule_families` hold here too. Stereocentres are written where a
 diastereomer matters (sugars, steroids, cage-like natural products) and left open elsewhere.
 """
 

@@ -1,6 +1,6 @@
 """The folder of finished parts beside an output file: what makes a run safe to kill.
 
-A part is one ``.npz`` file (zip with a CRC-32 of every array, no pickle) of the arrays of a :class:`Dataset`
+A part is one ``.npz`` file (zip with a CRC-32 of every array, no pickle) of the arrays of a `Dataset`
 and a JSON text of failures. It is written under another name, flushed to the disk, and renamed, so a file
 with the right name is whole; its checksums are tested before use all the same, and a part that does not pass
 is made anew.

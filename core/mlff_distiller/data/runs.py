@@ -45,7 +45,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run tasks; without influence on the outcome. See :func:`mlff_distiller.data.jobs.run_tasks`."""
+    """How to run tasks; without influence on the outcome. See `mlff_distiller.data.jobs.run_tasks`."""
 
     n_jobs: int = 1
     backend: Backend = "loky"
@@ -59,7 +59,7 @@ def options_json(options: Mapping[str, Any] | None) -> str:
 
 @lru_cache(maxsize=1)
 def worker_teacher(name: str, options: str) -> Teacher:
-    """The teacher of this process, loaded once; ``options`` as :func:`options_json` gives them."""
+    """The teacher of this process, loaded once; ``options`` as `options_json` gives them."""
     return load_teacher(name, **json.loads(options))
 
 

@@ -22,7 +22,7 @@ def to_arrays(atoms: Atoms) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, Any]) -> Atoms:
-    """The structure of which :func:`to_arrays` gave the arrays."""
+    """The structure of which `to_arrays` gave the arrays."""
     atoms = Atoms(arrays["numbers"], arrays["positions"], cell=arrays["cell"], pbc=arrays["pbc"])
     for name in ("initial_charges", "initial_magmoms"):
         if name in arrays:

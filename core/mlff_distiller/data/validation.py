@@ -1,6 +1,6 @@
 """What every dataset must satisfy: splits that partition the atoms, finite labels, real elements.
 
-Every reader and writer of this package calls :func:`validate`, so that a bad label stops at the door and not
+Every reader and writer of this package calls `validate`, so that a bad label stops at the door and not
 as a loss of NaN an hour into a training run.
 
 Shapes: S structures, A atoms in all.

@@ -215,7 +215,7 @@ class SamplingConfig:
 
     @staticmethod
     def from_json(text: str | bytes) -> SamplingConfig:
-        """Read what :meth:`to_json` wrote, or a part of it; what is missing takes its default.
+        """Read what `to_json` wrote, or a part of it; what is missing takes its default.
 
         Raises:
             ConfigError: A setting is unknown, of the wrong type or out of range.

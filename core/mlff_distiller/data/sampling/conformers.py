@@ -92,7 +92,7 @@ def _to_atoms(molecule: Any, conformer: int) -> Atoms:
 
 
 def smiles_topology(smiles: str) -> Topology:
-    """The bonds as the SMILES gives them, atoms in the order of :func:`embed`."""
+    """The bonds as the SMILES gives them, atoms in the order of `embed`."""
     molecule = parse_smiles(smiles)
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     rotatable = [

@@ -49,7 +49,7 @@ def sample_molecules(
 
     Args:
         smiles: One molecule each; those that mean the same molecule count once.
-        teacher: Name for :func:`mlff_distiller.data.teachers.load_teacher`.
+        teacher: Name for `mlff_distiller.data.teachers.load_teacher`.
         config: Recipes and filters.
         output: The HDF5 file to write; must not exist.
         seed: Of all random numbers.
@@ -87,13 +87,13 @@ def sample_structures(
 ) -> RunReport:
     """Sample around given structures, molecular or periodic, and write the labelled frames as a dataset.
 
-    As :func:`sample_molecules`, but each structure is the start geometry itself. There are no dimers and
+    As `sample_molecules`, but each structure is the start geometry itself. There are no dimers and
     clusters; bonds are those of the distances; periodic structures are strained, and no bond of theirs is
     turned or scaled.
 
     Args:
         sources: Files that ASE can read (every frame is a start), or Atoms, of any periodicity.
-        teacher: As for :func:`sample_molecules`, and so are the other arguments and errors.
+        teacher: As for `sample_molecules`, and so are the other arguments and errors.
         config: Recipes and filters.
         output: The HDF5 file to write; must not exist.
         seed: Of all random numbers.
