@@ -21,7 +21,8 @@ from mlff_distiller.evaluation.benchmark.cases import System, file_system, stand
 from mlff_distiller.evaluation.benchmark.formats import usable_formats
 from mlff_distiller.evaluation.benchmark.measure import BenchmarkSettings, run_benchmark, spaced
 from mlff_distiller.evaluation.benchmark.plots import draw_accuracy_speed, draw_benchmark
-from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Measurement
+from mlff_distiller.evaluation.benchmark.report import BenchmarkReport
+from mlff_distiller.evaluation.benchmark.tables import milliseconds
 from mlff_distiller.evaluation.quantization import QuantizedStudent, quantize_student
 from mlff_distiller.evaluation.recommend import Candidate, Goal, Recommendation, recommend_student
 from mlff_distiller.registry import list_models
@@ -214,7 +215,7 @@ def quantization_table(model: str, found: Sequence[QuantizedStudent]) -> Table:
             row.scheme,
             f"{row.n_bytes / 1024:.0f}",
             f"{row.size_ratio:.2f} ×",
-            *(_milliseconds(change.new) for change in row.latency),
+            *(milliseconds(change.new) for change in row.latency),
             _speed(row),
             f"{MEV * row.forces.mae:.2f}",
             f"{row.forces.r2:.5f}",
@@ -246,10 +247,6 @@ def _speed_cells(candidate: Candidate, goal: Goal) -> tuple[str, str]:
     if candidate.step_time is None:
         return "failed", ""
     return f"{1e3 * candidate.step_time:.3g}", f"{candidate.ns_per_day(goal.time_step):.3g}"
-
-
-def _milliseconds(row: Measurement) -> str:
-    return f"{1e3 * row.median:.3g} ({1e3 * row.q25:.3g}–{1e3 * row.q75:.3g})"
 
 
 def _speed(row: QuantizedStudent) -> str:

@@ -9,6 +9,7 @@ from mlff_distiller.cli.app import app, console, errors, run_app
 from mlff_distiller.cli import data
 from mlff_distiller.cli import students
 from mlff_distiller.cli import evaluation
+from mlff_distiller.cli import speed
 from mlff_distiller.cli import trust
 from mlff_distiller.cli import engines
 # isort: on
@@ -22,6 +23,7 @@ __all__ = [
     "evaluation",
     "main",
     "run_app",
+    "speed",
     "students",
     "trust",
 ]

@@ -33,12 +33,12 @@ def benchmark(
     ] = None,
     sizes: Annotated[
         str, typer.Option(help="Atoms of the structures: 3k + 2 is an alkane, 3k³ is liquid water.")
-    ] = "20,192",
+    ] = "20,81",
     structure: Annotated[
         list[Path] | None, typer.Option(help="A structure file instead of the sizes; repeatable.")
     ] = None,
-    batches: Annotated[str, typer.Option(help="Structures at once.")] = "1,2,4,8,16,32",
-    max_atoms: Annotated[int, typer.Option(min=1, help="Leave out larger batches.")] = 640,
+    batches: Annotated[str, typer.Option(help="Structures at once.")] = "1,8,32",
+    max_atoms: Annotated[int, typer.Option(min=1, help="Leave out larger batches.")] = 650,
     rounds: Rounds = 5,
     threads: Threads = 1,
     device: Annotated[

@@ -66,7 +66,7 @@ class BenchmarkSettings:
     rounds: int = 5
     threads: int = 1
     device: str = "cpu"
-    max_atoms: int = 640
+    max_atoms: int = 650
     teacher: str | None = None
     dataset: Dataset | None = field(default=None, repr=False)
     memory: bool = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mlff_distiller.evaluation.benchmark.measure import TEACHER
 from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Measurement
@@ -99,6 +100,9 @@ def _draw_lines(
                 )
     batches = sorted({row.batch for row in rows})
     axes.set(xscale="log", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(batches, [str(batch) for batch in batches], fontsize=SMALL)
     axes.set_xticks([], minor=True)
     axes.grid(alpha=0.3, which="both")
@@ -136,7 +140,7 @@ def draw_accuracy_speed(report: BenchmarkReport, path: Path) -> None:
         axes.set_title(system, fontsize=10)
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel("force MAE (meV/Å)")
-    panels[0].set_ylim(0, None)
+    panels[0].set_ylim(0, 1.15 * max(error.values()))
     handles = [
         *styles.handles(),
         Line2D([], [], color="0.5", linewidth=1, label="no other is better in both"),

@@ -22,11 +22,11 @@ def benchmark_table(report: BenchmarkReport) -> Table:
         "structure": [row.system for row in rows],
         "batch": [str(row.batch) for row in rows],
         "ms": [milliseconds(row) for row in rows],
-        "µs/atom": [f"{row.us_per_atom:.3g}" for row in rows],
-        "structures/s": [f"{row.structures_per_s:.3g}" for row in rows],
-        "atom steps/s": [f"{row.atom_steps_per_s:.3g}" for row in rows],
-        "memory MiB": [_blank(row.peak_memory, ".0f") for row in rows],
-        "× teacher": [_blank(row.speed_up, ".3g") for row in rows],
+        "µs/atom": [_short(row.us_per_atom) for row in rows],
+        "structures/s": [_short(row.structures_per_s) for row in rows],
+        "atom steps/s": [_short(row.atom_steps_per_s) for row in rows],
+        "memory MiB": ["" if row.peak_memory is None else f"{row.peak_memory:.0f}" for row in rows],
+        "× teacher": ["" if row.speed_up is None else _short(row.speed_up) for row in rows],
         "force MAE meV/Å": [_force_cell(accuracy.get((row.student, row.format)), "mae") for row in rows],
         "force R²": [_force_cell(accuracy.get((row.student, row.format)), "r2") for row in rows],
     }
@@ -66,7 +66,7 @@ def comparison_table(changes: Sequence[Change]) -> Table:
 def milliseconds(row: Measurement) -> str:
     """Median and quartiles of a call."""
     q25, median, q75 = (MILLI * seconds for seconds in (row.q25, row.median, row.q75))
-    return f"{median:.3g} ({q25:.3g}–{q75:.3g})"
+    return f"{_short(median)} ({_short(q25)}–{_short(q75)})"
 
 
 def _title(report: BenchmarkReport) -> str:
@@ -84,8 +84,9 @@ def _caption(report: BenchmarkReport) -> str:
     return text
 
 
-def _blank(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _short(value: float) -> str:
+    """Three digits, and no powers of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _force_cell(errors: object, name: str) -> str:
