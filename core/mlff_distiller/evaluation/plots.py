@@ -63,7 +63,7 @@ RadialDistribution = tuple[np.ndarray, np.ndarray]  # r (Å) and g
 def draw_nve(
     report: NVEReport, title: str, path: Path, distributions: Mapping[str, RadialDistribution] | None = None
 ) -> None:
-    """Four panels: total energy with its drift, fluctuation against time step, bonds, and RMSD or g(r).
+    """Total energy with its drift, fluctuation against time step where steps were compared, bonds, and RMSD or g(r).
 
     Args:
         report: What to draw.
@@ -73,9 +73,12 @@ def draw_nve(
     """
     figure = new_figure(8.5, 6.0)
     figure.suptitle(title, fontsize=11)
-    (energy, scaling), (bonds, structure) = figure.subplots(2, 2)
-    _draw_total_energy(energy, report)
-    _draw_scaling(scaling, report)
+    above = ["energy", "scaling"] if report.fluctuations else ["energy", "energy"]
+    panels = figure.subplot_mosaic([above, ["bonds", "structure"]])
+    bonds, structure = panels["bonds"], panels["structure"]
+    _draw_total_energy(panels["energy"], report)
+    if report.fluctuations:
+        _draw_scaling(panels["scaling"], report)
     time = np.linspace(0, report.picoseconds, report.trajectory.n_frames)
     bonds.plot(time, report.trajectory.bond_deviation, linewidth=0.8)
     bonds.axhline(BROKEN, color="0.4", linestyle="--", linewidth=1)
@@ -88,7 +91,7 @@ def draw_nve(
     else:
         structure.plot(time[: report.trajectory.rmsd.size], report.trajectory.rmsd, linewidth=0.8)
         structure.set(xlabel="time (ps)", ylabel="RMSD from the start (Å)", ylim=(0, None))
-    for axes in (energy, scaling, bonds, structure):
+    for axes in panels.values():
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
@@ -107,9 +110,6 @@ def _draw_total_energy(axes: Axes, report: NVEReport) -> None:
 
 
 def _draw_scaling(axes: Axes, report: NVEReport) -> None:
-    if not report.fluctuations:
-        axes.text(0.5, 0.5, "time steps not compared", ha="center", transform=axes.transAxes)
-        return
     steps, values = np.array(list(report.fluctuations)), np.array(list(report.fluctuations.values()))
     axes.loglog(steps, values, "o-", label=f"measured, order {report.order:.2f}")
     axes.loglog(steps, values[0] * (steps / steps[0]) ** 2, ":", color="0.4", label="order 2")
