@@ -42,8 +42,8 @@ def test_benchmark_writes_files_and_compares(
     ]
     report = tmp_path / "old" / "benchmark.json"
     values = json.loads(report.read_text())
-    assert len(values["measurements"]) == 4
-    for row in values["measurements"]:  # as if it had been ten thousand times faster
+    assert len(values["benchmark"]) == 4
+    for row in values["benchmark"]:  # as if it had been ten thousand times faster
         row.update({name: row[name] / 10_000 for name in ("median", "q25", "q75")})
     report.write_text(json.dumps(values))
     status, out, _ = mlffd(*shlex.split(f"{command} -o new --compare old/benchmark.json"))
@@ -75,7 +75,7 @@ def test_recommend(mlffd: Run, artifact: Path, tmp_path: Path) -> None:
 def test_quantize(mlffd: Run, artifact: Path, labels: Path, tmp_path: Path) -> None:
     status, _, err = mlffd(
         *shlex.split(
-            "quantize student.pt --dataset labels.h5 -o small --schemes float16,int8 --rounds 2 --frames 9"
+            "quantize student.pt --dataset labels.h5 -o small --schemes float16,int8 --rounds 2 --frames 100"
         )
     )
     assert status == 0, err
@@ -85,7 +85,11 @@ def test_quantize(mlffd: Run, artifact: Path, labels: Path, tmp_path: Path) -> N
         assert int(row["bytes"]) == (tmp_path / "small" / row["file"]).stat().st_size
     assert float(rows[0]["force_difference_max"]) == 0 < float(rows[1]["force_difference_max"])
     assert float(rows[1]["force_difference_max"]) < float(rows[2]["force_difference_max"])
-    assert mlffd("evaluate", "small/student-int8.onnx", "labels.h5")[0] == 0
+    assert mlffd("evaluate", "small/student-int8.onnx", "labels.h5", "--json", "int8.json")[0] == 0
+    expected = json.loads((tmp_path / "int8.json").read_text())["forces"]  # of another command
+    assert float(rows[2]["force_mae_ev_per_angstrom"]) == pytest.approx(expected["mae"], rel=1e-5)
+    losses = [1 - float(row["force_r2"]) / float(rows[0]["force_r2"]) for row in rows]
+    assert [float(row["r2_loss"]) for row in rows] == pytest.approx(losses, abs=1e-9)
 
 
 @pytest.mark.parametrize(

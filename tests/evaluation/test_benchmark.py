@@ -177,7 +177,7 @@ def test_regressions(median: float, q25: float, q75: float, regression: bool, im
 
 
 def report_of(*rows: Measurement, accuracies: list[FormatAccuracy] | None = None) -> BenchmarkReport:
-    return BenchmarkReport(dict(MACHINE), 5, list(rows), accuracies or [])
+    return BenchmarkReport({"tiny": {"sha256": "0"}}, dict(MACHINE), 5, list(rows), accuracies or [])
 
 
 def test_comparison_matches_cases_and_puts_the_worst_first() -> None:
@@ -204,7 +204,7 @@ def test_files_hold_the_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"environment": {}, "rounds": 1, "measurements": [{"a": 1}]}']
+    "text", ["", "{}", "[1]", '{"environment": {}, "artifacts": {}, "rounds": 1, "benchmark": [{"a": 1}]}']
 )
 def test_reports_of_others_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "old.json").write_text(text)

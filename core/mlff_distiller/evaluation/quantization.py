@@ -16,11 +16,10 @@ from mlff_distiller.evaluation.benchmark.report import Change, Measurement
 from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles
 from mlff_distiller.evaluation.metrics import ForceErrors, dataset_graph, force_errors, predict_dataset
 from mlff_distiller.export.onnx import OnnxPotential
-from mlff_distiller.export.quantize import find_scheme
+from mlff_distiller.export.quantize import SCHEMES, find_scheme
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path
 
 MAX_ATOMS = 512  # in memory at once
-DEFAULT_SCHEMES = ("float32", "float16", "bfloat16", "int8", "int8-dynamic")
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,16 @@ class QuantizedStudent:
     force_difference: tuple[float, float]
     energy_difference: float
     r2_loss: float
+
+    @property
+    def conservative(self) -> bool:
+        """Whether forces are the gradient of the energy."""
+        return self.scheme == EXPORTED or SCHEMES[self.scheme].conservative
+
+    @property
+    def products(self) -> str:
+        """What matrix products are computed in."""
+        return "float32" if self.scheme == EXPORTED else SCHEMES[self.scheme].products
 
 
 def quantize_student(

@@ -54,22 +54,22 @@ class Scheme:
 
     Attributes:
         weights: What the file holds (biases are float32 in all).
-        arithmetic: What ONNX Runtime computes in.
+        products: What ONNX Runtime computes matrix products in; all else is float32.
         conservative: Whether forces are the gradient of the energy.
         apply: Changes the model's matrices; the model comes with each matrix stored once.
     """
 
     weights: str
-    arithmetic: str
+    products: str
     conservative: bool
     apply: Callable[[onnx.ModelProto], onnx.ModelProto]
 
     @property
     def dtype(self) -> str:
         """What the metadata say of the numbers."""
-        if self.weights == self.arithmetic:
-            return self.weights
-        return f"{self.weights} weights, {self.arithmetic} arithmetic"
+        if self.products == "float32":
+            return "float32" if self.weights == "float32" else f"{self.weights} weights, float32 arithmetic"
+        return f"{self.weights} weights, {self.products} matrix products, float32 otherwise"
 
 
 def quantize_onnx(source: Path, target: Path, scheme: str) -> Path:
@@ -219,5 +219,5 @@ SCHEMES: Mapping[str, Scheme] = {
     "float16": Scheme("float16", "float32", True, _float16),
     "bfloat16": Scheme("bfloat16", "float32", True, _bfloat16),
     "int8": Scheme("int8", "float32", True, _int8),
-    "int8-dynamic": Scheme("int8", "int8 matrix products and otherwise float32", False, _int8_dynamic),
+    "int8-dynamic": Scheme("int8", "int8", False, _int8_dynamic),
 }

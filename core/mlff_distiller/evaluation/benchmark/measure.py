@@ -27,7 +27,9 @@ from mlff_distiller.evaluation.benchmark.report import (
 )
 from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles, time_call, torch_threads
 from mlff_distiller.evaluation.metrics import force_errors, predict_dataset
+from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.model.potential import Potential
+from mlff_distiller.registry import artifact_path
 
 TEACHER = "teacher"  # format of a teacher's measurements
 TEACHER_LIMIT = 5.0  # seconds for a structure
@@ -89,6 +91,7 @@ def run_benchmark(settings: BenchmarkSettings, progress: Progress) -> BenchmarkR
         settings.students, settings.formats, settings.systems, settings.batches, settings.max_atoms
     )
     environment = describe_machine(settings.device, settings.threads)
+    artifacts = {name: artifact_identity(artifact_path(name)) for name in settings.students}
     with tempfile.TemporaryDirectory() as folder, torch_threads(settings.threads):
         done = progress.stage("preparing files", len(settings.students))
         files = prepare_files(settings.students, settings.formats, Path(folder), done)
@@ -103,7 +106,7 @@ def run_benchmark(settings: BenchmarkSettings, progress: Progress) -> BenchmarkR
             with threadpool_limits(settings.threads):
                 measurements = _with_teacher(measurements, settings.teacher, settings, progress)
         accuracies = _accuracies(potentials, settings.dataset, progress)
-    return BenchmarkReport(environment, settings.rounds, measurements, accuracies)
+    return BenchmarkReport(artifacts, environment, settings.rounds, measurements, accuracies)
 
 
 def _time(

@@ -87,8 +87,17 @@ class FormatAccuracy:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """All measurements of a run, and where they were made."""
+    """All measurements of a run, and where they were made.
 
+    Attributes:
+        artifacts: File name and SHA-256 of each student's artifact.
+        environment: Processor, packages, load.
+        rounds: Measurements of each case.
+        measurements: Of the students, and then of the teacher.
+        accuracies: Of each student and format; empty without a dataset.
+    """
+
+    artifacts: dict[str, dict[str, str]]
     environment: dict[str, Any]
     rounds: int
     measurements: list[Measurement]
@@ -101,7 +110,9 @@ class BenchmarkReport:
             OutputError: The folder cannot be written to.
         """
         paths = [folder / "benchmark.json", folder / "benchmark.csv"]
-        replace_file(paths[0], [json.dumps(asdict(self), indent=1).encode()])
+        document = asdict(self)
+        document["benchmark"] = document.pop("measurements")
+        replace_file(paths[0], [json.dumps(document, indent=1).encode()])
         replace_file(paths[1], [self._csv().encode()])
         return paths
 
@@ -171,9 +182,10 @@ def read_report(path: Path) -> BenchmarkReport:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return BenchmarkReport(
+            artifacts=values["artifacts"],
             environment=values["environment"],
             rounds=values["rounds"],
-            measurements=[Measurement(**row) for row in values["measurements"]],
+            measurements=[Measurement(**row) for row in values["benchmark"]],
             accuracies=[_accuracy(row) for row in values["accuracies"]],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,9 +1,10 @@
-"""Tables of a benchmark for the terminal."""
+"""Tables of a benchmark, in Markdown: for the terminal, and to be pasted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import MARKDOWN
 from rich.table import Table
 
 from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Change, Measurement
@@ -43,9 +44,8 @@ def benchmark_table(report: BenchmarkReport) -> Table:
 
 def comparison_table(changes: Sequence[Change]) -> Table:
     """What became slower or faster, beyond the spread."""
-    table = Table(title="slower or faster than before, beyond the spread", title_justify="left")
-    for k, name in enumerate(("student", "format", "structure", "batch", "before ms", "now ms", "ratio", "")):
-        table.add_column(name, justify="left" if k < 3 else "right", no_wrap=k < 3)
+    columns = ("student", "format", "structure", "batch", "before ms", "now ms", "ratio", "")
+    table = markdown_table("slower or faster than before, beyond the spread", columns, n_words=3)
     for change in changes:
         if not (change.is_regression or change.is_improvement):
             continue
@@ -60,6 +60,14 @@ def comparison_table(changes: Sequence[Change]) -> Table:
             f"{change.ratio:.2f}",
             "[bold red]SLOWER[/]" if change.is_regression else "faster",
         )
+    return table
+
+
+def markdown_table(title: str, columns: Sequence[str], n_words: int = 1) -> Table:
+    """An empty table whose first ``n_words`` columns are words and the others numbers."""
+    table = Table(title=title, title_justify="left", box=MARKDOWN)
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k < n_words else "right", no_wrap=k < n_words)
     return table
 
 
