@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import LabelKeys, read_any
-from mlff_distiller.errors import ConfigError
+from mlff_distiller.data.structures import read_structures
+from mlff_distiller.errors import ConfigError, DatasetError
+from mlff_distiller.evaluation.force_analysis import ForceAnalysis, analyse_forces
+from mlff_distiller.evaluation.force_figure import write_figure
+from mlff_distiller.evaluation.force_style import COLORS
 from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.report import (
     UNITS,
@@ -29,6 +35,8 @@ from mlff_distiller.export.write import SUFFIXES
 from mlff_distiller.model.potential import Potential
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
 
 Predictions = tuple[np.ndarray, np.ndarray]  # (S,) eV and (A, 3) eV/Å
 
@@ -118,6 +126,69 @@ def evaluate_model(
     if output is not None:
         _write_evaluation(output, path, evaluations)
     return measure_accuracy(dataset, energy, forces), evaluations
+
+
+def analyse_models(
+    models: Sequence[str],
+    path: Path,
+    output: Path,
+    console: Console,
+    max_atoms: int = 1024,
+    keys: str | None = None,
+    teacher: str | None = None,
+    n_jobs: int = 1,
+) -> ForceAnalysis:
+    """Force analysis of students: analysis.json, force_analysis.png and force_analysis.pdf in a folder.
+
+    Args:
+        models: Shipped names, artifacts or checkpoints.
+        path: A labelled file, or with a teacher any file of structures that ASE reads.
+        output: Folder, made if it is not there; keeps the teacher's labels too.
+        console: For the progress bars.
+        max_atoms: Atoms in memory at once.
+        keys: Label names in extended XYZ.
+        teacher: Labels the structures here and now; None takes the labels of the file.
+        n_jobs: Processes of the teacher.
+
+    Raises:
+        ConfigError: More students than colours.
+        DatasetError: The file cannot be read, or has no labels and no teacher is named.
+    """
+    if len(models) > len(COLORS):
+        raise ConfigError(f"expected at most {len(COLORS)} students in one figure, got {len(models)}")
+    if teacher is None:
+        dataset = _read_labelled(path, keys)
+        reference = dataset.metadata.get("teacher", "labels")
+    else:
+        structures = read_any(path) if path.suffix in HDF5_SUFFIXES else _read_frames(path)
+        output.mkdir(parents=True, exist_ok=True)
+        _, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
+        reference = teacher
+    predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
+    analysis = analyse_forces(dataset, reference, predictions)
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "analysis.json", {"structures": str(path), "units": UNITS, **analysis.to_dict()})
+    with console.status("drawing …"):
+        write_figure(analysis, [output / f"force_analysis.{suffix}" for suffix in ("png", "pdf")])
+    return analysis
+
+
+def _read_labelled(path: Path, keys: str | None) -> Dataset:
+    try:
+        return read_any(path, LabelKeys.parse(keys) if keys else None)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error} A file without labels needs a teacher that labels it: add --teacher gfn2-xtb."
+        ) from error
+
+
+def _read_frames(path: Path) -> list[Atoms]:
+    """All structures of a file, each with the name of its molecule."""
+    frames = []
+    for name, atoms in read_structures([path]):
+        atoms.info["molecule_id"] = name
+        frames.append(atoms)
+    return frames
 
 
 def _write_evaluation(folder: Path, dataset: Path, evaluations: list[Evaluation]) -> None:

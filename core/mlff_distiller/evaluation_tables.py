@@ -8,7 +8,8 @@ from typing import TypeVar
 from rich.table import Table
 
 from mlff_distiller.evaluation.energy_metrics import EnergyMetrics
-from mlff_distiller.evaluation.force_comparison import ForceMetrics
+from mlff_distiller.evaluation.force_analysis import ForceAnalysis
+from mlff_distiller.evaluation.force_comparison import ForceMetrics, force_metrics
 from mlff_distiller.evaluation.report import Evaluation
 from mlff_distiller.units import MEV
 
@@ -38,6 +39,16 @@ def evaluation_tables(evaluation: Evaluation) -> list[Table]:
         ),
         _grouped(f"{against}: energies, meV/atom", ENERGY_COLUMNS, evaluation.energies, _energy_cells),
     ]
+
+
+def analysis_table(analysis: ForceAnalysis) -> Table:
+    """The main numbers of each student."""
+    table = Table(
+        "", *FORCE_COLUMNS, title=f"forces against {analysis.reference}, meV/Å", title_justify="left"
+    )
+    for student in analysis.students:
+        table.add_row(student.name, *_force_cells(force_metrics(student.forces)))
+    return table
 
 
 def _grouped(

@@ -46,3 +46,35 @@ def evaluate(
             console.print(table)
     if report is not None:
         write_json(report, accuracy.to_dict())
+
+
+@app.command()
+def analyze(
+    models: Annotated[
+        list[str], typer.Argument(help="Students to compare: shipped names, .pt, .onnx, .ckpt.")
+    ],
+    structures: Annotated[
+        Path, typer.Argument(help="A labelled file; with --teacher, any file of structures that ASE reads.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for analysis.json, force_analysis.png and force_analysis.pdf."
+        ),
+    ] = Path("analysis"),
+    teacher: LiveTeacher = None,
+    jobs: Jobs = 1,
+    max_atoms: Annotated[int, typer.Option(min=1, help="Atoms in memory at once.")] = 1024,
+    keys: Keys = None,
+) -> None:
+    """Draw fourteen panels that show where the forces of students go wrong.
+
+    Example:  mlffd analyze tiny ultra-tiny labels.h5 -o analysis
+    """
+    from mlff_distiller.evaluation_commands import analyse_models
+    from mlff_distiller.evaluation_tables import analysis_table
+
+    analysis = analyse_models(models, structures, output, errors, max_atoms, keys, teacher, jobs)
+    console.print(analysis_table(analysis))
+    files = ("analysis.json", "force_analysis.png", "force_analysis.pdf")
+    console.print(", ".join(str(output / file) for file in files), soft_wrap=True)
