@@ -23,6 +23,10 @@ SHORT = {
         ["--models", "ultra-tiny", "--molecules", "1", "--picoseconds", "0.05"],
         ["scans.png", "chemistry.json"],
     ),
+    "14_ranks.py": (
+        ["--model", "ultra-tiny", "--cells", "4", "--steps", "2", "--rounds", "1"],
+        ["ranks.png"],
+    ),
     "06_lammps.py": (
         ["--model", "ultra-tiny", "--picoseconds", "0.1", "--ranks", "2"],
         ["npt.png", "end.data"],

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlff_distiller.data.molecules import FAMILIES, NAMED, enumerated, molecules
+from mlff_distiller.data.molecules import FAMILIES, NAMED, enumerated, filling_molecules, molecules
 
 Chem = pytest.importorskip("rdkit.Chem")
 descriptors = pytest.importorskip("rdkit.Chem.rdMolDescriptors")
@@ -194,6 +195,22 @@ def test_peptides_are_built_of_the_twenty_l_amino_acids() -> None:
     }  # fmt: skip
     # All centres are S, but for the side chain of threonine, and for cysteine, where sulphur ranks first.
     assert sorted(map(cip_labels, free)) == sorted(["", *["S"] * 16, "SS", "RS", "R"])
+
+
+def test_filling_molecules_are_new_small_and_those_of_the_recipe() -> None:
+    """None is a molecule of the list, from which test molecules are drawn, whatever its configuration."""
+    chem = pytest.importorskip("rdkit.Chem")
+
+    def flat(smiles: str) -> str:
+        return chem.MolToSmiles(chem.MolFromSmiles(smiles), isomericSmiles=False)
+
+    found = filling_molecules(max_heavy_atoms=14)
+    names = [flat(smiles) for smiles in found]
+    assert len(set(names)) == len(names)
+    assert not set(names) & {flat(smiles) for smiles in molecules()}
+    assert max(chem.MolFromSmiles(smiles).GetNumHeavyAtoms() for smiles in found) <= 14
+    recipe = Path(__file__).parents[2] / "recipes" / "molecules" / "fill.smi"
+    assert set(recipe.read_text(encoding="utf-8").split()) == set(found)
 
 
 def test_only_the_merged_list_needs_rdkit() -> None:

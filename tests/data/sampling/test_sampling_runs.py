@@ -90,6 +90,18 @@ def test_number_of_processes_does_not_matter(sampled: Dataset, tmp_path: Path) -
         np.testing.assert_array_equal(getattr(parallel, name), getattr(sampled, name), err_msg=name)
 
 
+def test_the_first_molecules_have_the_frames_of_the_whole_list(sampled: Dataset, tmp_path: Path) -> None:
+    """Partners come from all molecules, so a dimer of the first may hold the last."""
+    arguments = (["CO", "O", "CCO"], "gfn2-xtb", SamplingConfig.from_json(SHORT), tmp_path / "a.h5")
+    sample_molecules(*arguments, seed=3, first=1, show_progress=False)
+    part = read_dataset(tmp_path / "a.h5")
+    n = len(part)
+    assert {name.split(".")[0] for name in part.molecule_id} == {"CO"}
+    assert part.molecule_id.tolist() == sampled.molecule_id[:n].tolist()
+    assert sampled.molecule_id[n].split(".")[0] == "O"
+    np.testing.assert_array_equal(part.positions, sampled.positions[: len(part.positions)])
+
+
 def test_partner_that_cannot_be_embedded_costs_its_dimer_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
