@@ -70,6 +70,8 @@ evidence: $(DONE)  ## measure the shipped students for their cards (EVIDENCE_PS=
 	    done; \
 	    $(BIN)/mlffd audit runs/evidence/$$s-ase/trajectory.xyz --model $$s -o runs/evidence/$$s-audit; \
 	    cp runs/evidence/$$s-audit/audit.json $(CARDS)/evidence/$$s/audit.json; \
+	    $(BIN)/mlffd benchmark $$s --batches 1,8 --teacher gfn2-xtb --no-memory -o runs/evidence/$$s-benchmark; \
+	    cp runs/evidence/$$s-benchmark/benchmark.json $(CARDS)/evidence/$$s/benchmark.json; \
 	done
 
 cards: $(DONE)  ## write the cards of the shipped students from the artifacts and docs/model_cards/evidence

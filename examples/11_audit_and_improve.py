@@ -43,6 +43,7 @@ TEST_MOLECULES = Path(__file__).parents[1] / "recipes" / "molecules" / "test.smi
 TIME_STEP = 1.0  # fs
 FRICTION = 0.01  # 1/fs
 EQUILIBRATION = 500  # steps
+N_FRAMES = 200  # of each trajectory
 FEW_FRAMES = SamplingConfig.from_json('{"dimers": {"n": 0}, "modes": {"n": 0}, "dynamics": {"n": 1}}')
 console = Console()
 
@@ -57,9 +58,9 @@ def main(
     ] = "O=[N+]([O-])c1ccc(cc1)NC=S",
     temperature: Annotated[float, typer.Option(help="K, of the dynamics.")] = 700.0,
     picoseconds: Annotated[float, typer.Option(help="Length of each trajectory.")] = 5.0,
-    frames: Annotated[int, typer.Option(help="Frames that the teacher labels, of each trajectory.")] = 100,
+    frames: Annotated[int, typer.Option(help="Frames that the teacher labels, of each trajectory.")] = 200,
     others: Annotated[int, typer.Option(help="Molecules to rehearse, and as many others to test on.")] = 10,
-    epochs: Annotated[int, typer.Option(help="Of the training.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Of the training.")] = 30,
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/improve"),
 ) -> None:
     """Run, audit, improve, run and audit again."""
@@ -113,10 +114,9 @@ def run_dynamics(
     draw_momenta(atoms, 2 * temperature, rng)  # half of it becomes potential energy
     dynamics = langevin(atoms, temperature, TIME_STEP, FRICTION, rng)
     dynamics.run(EQUILIBRATION)
-    n_frames = 200
     frames = []
-    for _ in track(range(n_frames), description=f"{output.name}, {temperature:g} K", console=console):
-        dynamics.run(max(1, round(1000 * picoseconds / TIME_STEP / n_frames)))
+    for _ in track(range(N_FRAMES), description=f"{output.name}, {temperature:g} K", console=console):
+        dynamics.run(max(1, round(1000 * picoseconds / TIME_STEP / N_FRAMES)))
         frames.append(atoms.copy())
     write(output, frames, format="extxyz")
     return output

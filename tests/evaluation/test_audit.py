@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,7 +27,13 @@ from mlff_distiller.distill import DistillConfig
 from mlff_distiller.errors import ConfigError, DatasetError, StructureError
 from mlff_distiller.evaluation.audit import Audit, audit_frames, choose_parts
 from mlff_distiller.evaluation.audit_figure import draw_audit
-from mlff_distiller.evaluation.audit_files import AuditedRun, audit_document, write_audit, write_improvement
+from mlff_distiller.evaluation.audit_files import (
+    AuditedRun,
+    audit_document,
+    preset_of,
+    write_audit,
+    write_improvement,
+)
 from mlff_distiller.evaluation.training_regime import matching_regime, training_limits
 from mlff_distiller.export.artifact import Metadata, Provenance, describe
 from mlff_distiller.model.presets import build_student
@@ -219,6 +226,15 @@ def test_frames_and_recipe_can_be_trained_on(tmp_path: Path) -> None:
         build_student("ultra-tiny", [1, 8]), "s", Provenance(dataset={"sampling": worst.metadata["sampling"]})
     )
     assert training_limits(trained) == audit.limits  # the next audit knows what this one let through
+
+
+def test_there_is_no_recipe_for_what_cannot_be_trained_further() -> None:
+    assert preset_of(metadata()) == "ultra-tiny"
+    assert preset_of(replace(metadata(), n_members=4)) is None
+    assert (
+        preset_of(replace(metadata(), architecture={"n_features": 8, "n_interactions": 1, "n_rbf": 4}))
+        is None
+    )
 
 
 def test_files_of_an_older_audit_do_not_stay(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.model.presets import PRESETS
 
 RECIPE = "improve.yaml"
-TRAINING = {  # a tenth of the rate of a first training: what the student knows shall stay
-    "epochs": 40,
+TRAINING = {  # half the rate of a first training: more spoils what the student knows, less learns little in so few steps
+    "epochs": 30,
     "batch_size": 8,
-    "optimizer": {"learning_rate": 1e-4},
+    "optimizer": {"learning_rate": 5e-4},
 }
 
 
@@ -104,7 +104,7 @@ def write_improvement(
         rehearsal: Labelled files of other molecules to train on as well, so that the student does not forget them.
 
     Returns:
-        Nothing with fewer than three usable frames; no recipe for a student whose size is that of no preset.
+        Nothing with fewer than three usable frames; no recipe for committees and for a student whose size is that of no preset.
     """
     files = {name: folder / f"{name}.h5" for name in ("worst", "valid", "test")}
     for path in (*files.values(), folder / RECIPE):
@@ -145,7 +145,9 @@ def improvement_recipe(
 
 
 def preset_of(metadata: Metadata) -> str | None:
-    """The preset of a student's size, or None."""
+    """The preset that a student can be trained further with; None for other sizes and for committees."""
+    if metadata.n_members > 1:
+        return None
     sizes = {
         (preset.n_features, preset.n_interactions, preset.n_rbf): name for name, preset in PRESETS.items()
     }

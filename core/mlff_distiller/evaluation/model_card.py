@@ -32,12 +32,12 @@ def model_card(path: Path, evidence: Evidence) -> str:
     Raises:
         ArtifactError: The file is missing or damaged.
     """
-    metadata = read_metadata(path)
+    metadata, identity = read_metadata(path), artifact_identity(path)
     sections = [
         f"# {metadata.name}",
         "Written by `mlffd card` from the artifact and its measurements. Do not edit: write it again.",
         "## The file",
-        _identity(metadata, artifact_identity(path)),
+        _identity(metadata, identity),
         "## Teacher and data",
         _teacher(metadata),
         _data(metadata),
@@ -45,7 +45,7 @@ def model_card(path: Path, evidence: Evidence) -> str:
         _training(metadata),
         "## Accuracy on held-out frames",
         *_accuracy(metadata),
-        *evidence_sections(evidence, metadata),
+        *evidence_sections(evidence, metadata, identity["sha256"]),
         "## What it is for",
         _intended_use(metadata),
         "## What it is not for",
@@ -60,12 +60,17 @@ def _identity(metadata: Metadata, identity: Mapping[str, str]) -> str:
         "SHA-256": f"`{identity['sha256']}`",
         "format, package": f"{metadata.format_version}, mlff-distiller {metadata.package_version}",
         "elements": " ".join(metadata.elements),
-        "parameters": f"{metadata.n_parameters:,}",
+        "parameters": _parameters(metadata),
         "features, message passes": f"{metadata.architecture['n_features']}, {metadata.n_message_passes}",
         "cutoff, receptive field": f"{metadata.cutoff:g} Å, {metadata.receptive_field:g} Å",
         "precision": f"{metadata.dtype}; reference energies and sums in float64",
     }
     return markdown_table(["", "value"], [[name, value] for name, value in rows.items()])
+
+
+def _parameters(metadata: Metadata) -> str:
+    total = f"{metadata.n_parameters:,}"
+    return total if metadata.n_members == 1 else f"{total} in all, of {metadata.n_members} members"
 
 
 def _teacher(metadata: Metadata) -> str:

@@ -13,12 +13,13 @@ from mlff_distiller.units import MEV
 Document = Mapping[str, Any]
 
 
-def evidence_sections(evidence: Evidence, metadata: Metadata) -> list[str]:
+def evidence_sections(evidence: Evidence, metadata: Metadata, sha256: str) -> list[str]:
     """Headings and texts.
 
     Args:
         evidence: Measurements of the artifact.
         metadata: Of the artifact.
+        sha256: Of the artifact.
     """
     name = metadata.name
     return [
@@ -30,7 +31,7 @@ def evidence_sections(evidence: Evidence, metadata: Metadata) -> list[str]:
         "## Its own dynamics, labelled by the teacher",
         _audits(evidence.audits) or f"Not measured. `mlffd audit trajectory.xyz --model {name} -o audit`",
         "## Speed",
-        _speed(evidence.speed, name) or "Not measured. `mlffd benchmark`",
+        _speed(evidence.speed, sha256) or f"Not measured. `mlffd benchmark {name} -o benchmark`",
     ]
 
 
@@ -117,5 +118,34 @@ def _audits(audits: Sequence[Document]) -> str:
     return f"By `mlffd audit`; energies relative to their mean.\n\n{markdown_table(headings, rows)}"
 
 
-def _speed(documents: Sequence[Document], name: str) -> str:
-    return ""
+def _speed(documents: Sequence[Document], sha256: str) -> str:
+    """The rows of this artifact; one benchmark may have measured several."""
+    headings = (
+        *("structure", "atoms", "batch", "format", "device", "threads", "µs/atom, median (quartiles)"),
+        *("structures/s", "times the teacher's speed"),
+    )
+    rows = []
+    for document in documents:
+        names = {name for name, artifact in document["artifacts"].items() if artifact["sha256"] == sha256}
+        for row in document["benchmark"]:
+            if row["student"] not in names:
+                continue
+            per_atom = 1e6 / (row["n_atoms"] * row["batch"])
+            median, q25, q75 = (f"{per_atom * row[key]:.1f}" for key in ("median", "q25", "q75"))
+            rows.append(
+                [
+                    row["system"],
+                    str(row["n_atoms"]),
+                    str(row["batch"]),
+                    row["format"],
+                    row["device"],
+                    str(row["threads"]),
+                    f"{median} ({q25} to {q75})",
+                    f"{row['batch'] / row['median']:.0f}",
+                    "" if row["speed_up"] is None else f"{row['speed_up']:.0f}",
+                ]
+            )
+    if not rows:
+        return ""
+    processors = {str(document["environment"].get("processor", "not recorded")) for document in documents}
+    return f"By `mlffd benchmark`, on: {', '.join(sorted(processors))}.\n\n{markdown_table(headings, rows)}"
