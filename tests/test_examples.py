@@ -31,6 +31,26 @@ SHORT = {
         ["--model", "ultra-tiny", "--picoseconds", "0.1", "--ranks", "2"],
         ["npt.png", "end.data"],
     ),
+    "11_audit_and_improve.py": (
+        [
+            "--model",
+            "ultra-tiny",
+            "--smiles",
+            "CCO",
+            "--picoseconds",
+            "0.2",
+            "--frames",
+            "12",
+            "--others",
+            "2",
+        ]
+        + ["--epochs", "1"],
+        ["improvement.png", "run/ultra-tiny-improved/ultra-tiny-improved.pt"],
+    ),
+    "12_fine_tune.py": (
+        ["--model", "ultra-tiny", "--smiles", "CCO", "--frames", "4", "--epochs", "1"],
+        ["fine_tuning.png", "run/specialist/specialist.pt"],
+    ),
 }
 
 
