@@ -46,6 +46,7 @@ def constant_text(template: str) -> str:
     return normalise(template).strip(" …:;,.")
 
 
+@cache
 def all_messages() -> list[Message]:
     """The messages of all sources; those that consist of filled-in text alone are made elsewhere, and left out."""
     python = _messages_in(PYTHON_FOLDERS, (".py",), python_templates)
