@@ -64,6 +64,7 @@ COMMANDS = (
     "train",
     "distill",
     "evaluate",
+    "analyze",
     "benchmark",
     "quantize",
     "recommend",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
+from ase.build import molecule
 from rich.console import Console
 from tests.conftest import random_student
 from tests.training.conftest import make_dataset
@@ -42,13 +45,22 @@ def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     return run
 
 
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("artifacts")
+    student = random_student(dtype=torch.float32)
+    return [
+        write_artifact(student, "student", Provenance(), folder / f"student{suffix}")
+        for suffix in (".pt", ".onnx")
+    ]
+
+
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
+def files(tmp_path: Path, artifacts: list[Path]) -> Path:
     """labels.h5, and student.pt and student.onnx of one small student."""
     write_dataset(tmp_path / "labels.h5", make_dataset(12))
-    student = random_student(dtype=torch.float32)
-    for suffix in (".pt", ".onnx"):
-        write_artifact(student, "student", Provenance(), tmp_path / f"student{suffix}")
+    for path in artifacts:
+        shutil.copy(path, tmp_path)
     return tmp_path
 
 
@@ -105,3 +117,32 @@ def test_a_teacher_needs_a_folder(mlffd: Run, files: Path) -> None:
     status, _, err = mlffd("evaluate", "student.pt", "labels.h5", "-t", LENNARD_JONES)
     assert status == 1
     assert "--output" in err
+
+
+def test_analysis_of_several_students(mlffd: Run, files: Path) -> None:
+    status, out, err = mlffd("analyze", "student.pt", "student.onnx", "labels.h5", "-o", "out")
+    assert status == 0, err
+    assert "lennard-jones" in out
+    document = json.loads((files / "out" / "analysis.json").read_text())
+    assert [student["predicted"] for student in document["students"]] == ["student.pt", "student.onnx"]
+    assert {path.name for path in (files / "out").iterdir()} == {
+        "analysis.json",
+        "force_analysis.png",
+        "force_analysis.pdf",
+    }
+
+
+def test_analysis_of_a_structure_needs_a_teacher(mlffd: Run, files: Path) -> None:
+    ase.io.write(files / "methanol.xyz", molecule("CH3OH"))
+    status, _, err = mlffd("analyze", "student.pt", "methanol.xyz")
+    assert status == 1
+    assert "--teacher" in err
+    status, _, err = mlffd("analyze", "student.pt", "methanol.xyz", "-t", LENNARD_JONES)
+    assert status == 0, err
+    assert json.loads((files / "analysis" / "analysis.json").read_text())["n_atoms"] == 6
+
+
+def test_too_many_students_for_a_figure(mlffd: Run, files: Path) -> None:
+    status, _, err = mlffd("analyze", *["student.pt"] * 7, "labels.h5")
+    assert status == 1
+    assert "at most 6" in err

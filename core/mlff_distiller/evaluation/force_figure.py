@@ -81,7 +81,9 @@ def _draw_header(part: SubFigure, analysis: ForceAnalysis) -> None:
         metrics = force_metrics(student.forces)
         text = f"{short_name(student)}: MAE {MEV * metrics.mae:.1f} meV/Å, R² {metrics.r2:.4f}"
         handles.append(Line2D([], [], color=color, linewidth=3, label=text))
-    title = f"forces against {analysis.reference}, {n_structures:,} structures, {n_atoms:,} atoms\n{_key(analysis)}"
+    title = (
+        f"against {analysis.reference}; structures: {n_structures:,}, atoms: {n_atoms:,}\n{_key(analysis)}"
+    )
     legend = part.legend(
         handles=handles, title=title, loc="center", ncols=min(len(handles), STUDENTS_IN_LINE)
     )
@@ -132,7 +134,7 @@ def _draw_dependences(part: SubFigure, analysis: ForceAnalysis) -> Titled:
     draw_error_by_magnitude(panels[0], analysis)
     draw_error_by_density(panels[1], analysis)
     draw_energies(panels[2], analysis)
-    titles = ("errors by element", "error against |F|", "error against density", "relative energy")
+    titles = ("errors by element", "error against |F|", "error against density", "energy per atom")
     return list(zip(titles, [above, *panels], strict=True))
 
 

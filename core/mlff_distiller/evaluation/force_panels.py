@@ -6,12 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from mlff_distiller.evaluation.force_analysis import NEIGHBOR_RADIUS, ForceAnalysis, parity_pairs
 from mlff_distiller.evaluation.force_style import (
     colored,
     draw_dependence,
     draw_parity_points,
+    is_small,
     make_logarithmic,
     write_r_squared,
     write_values,
@@ -25,7 +27,7 @@ TICK_PERCENTILES = (50, 90, 99, 99.9, 99.99)
 
 
 def draw_parity(axes: Axes, analysis: ForceAnalysis, quantity: str) -> ScalarMappable | None:
-    """Student against teacher: density for one student, points for several. Beyond the axes means at the edge.
+    """Student against teacher: density for one student, points for several or few atoms. Beyond the axes means at the edge.
 
     Returns:
         What a colour bar can be made from; None for points.
@@ -35,7 +37,7 @@ def draw_parity(axes: Axes, analysis: ForceAnalysis, quantity: str) -> ScalarMap
     low = 0.0 if quantity == "magnitude" else -limit
     axes.plot([low, limit], [low, limit], color="0.6", linewidth=0.8, zorder=0)
     density = None
-    if len(pairs) == 1:
+    if len(pairs) == 1 and not is_small(analysis):
         x, y = pairs[0]
         density = axes.hexbin(
             x,
@@ -126,4 +128,5 @@ def draw_error_by_density(axes: Axes, analysis: ForceAnalysis) -> None:
     """|ΔF| against the number of neighbours."""
     errors = [MEV * student.forces.error_norm for student in analysis.students]
     draw_dependence(axes, analysis, analysis.n_neighbors, errors)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set(xlabel=f"neighbours within {NEIGHBOR_RADIUS:g} Å", ylabel="|ΔF| (meV/Å)")

@@ -65,7 +65,10 @@ def draw_parity_points(
     for (x, y), (_, color) in sorted(
         drawn, key=lambda item: -float(np.square(item[0][1] - item[0][0]).sum())
     ):
-        axes.plot(x, np.clip(y, *limits), ".", color=color, markersize=2, markeredgewidth=0, rasterized=True)
+        size = 5 if is_small(analysis) else 2
+        axes.plot(
+            x, np.clip(y, *limits), ".", color=color, markersize=size, markeredgewidth=0, rasterized=True
+        )
 
 
 def write_r_squared(
@@ -100,7 +103,12 @@ def write_values(axes: Axes, values: list[tuple[str, str]], corner: str = "upper
 
 
 def make_logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with plain numbers: 1, 2, 5 in each decade, or the decades alone where there are many."""
+    """A logarithmic axis with plain numbers: 1, 2, 5 in each decade, or the decades alone where there are many.
+
+    Where no value is positive (the forces of a lone atom) the axis stays linear.
+    """
+    if not np.isfinite(axes.dataLim.minposx if which == "x" else axes.dataLim.minposy):
+        return
     axes.set_xscale("log") if which == "x" else axes.set_yscale("log")
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     axis = axes.xaxis if which == "x" else axes.yaxis
