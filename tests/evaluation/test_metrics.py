@@ -81,7 +81,9 @@ ROOT = Path(__file__).parents[2]
 MEMORY_SCRIPT = """
 import resource, sys
 import numpy as np, torch
+from mlff_distiller.evaluation.force_analysis import analyse_forces
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
+from mlff_distiller.evaluation.report import evaluate_predictions
 from mlff_distiller.model.presets import build_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import EnergyForces
@@ -94,7 +96,10 @@ preset, n_structures = sys.argv[1], int(sys.argv[2])
 base = make_dataset(500)
 student = build_student(preset, elements=[1, 6, 8])
 many = base.select(np.arange(n_structures) % 500)
-measure_accuracy(many, *predict_dataset(student, many))
+energy, forces = predict_dataset(student, many)
+measure_accuracy(many, energy, forces)
+evaluate_predictions(many, energy, forces, preset)
+analyse_forces(many, "labels", [(preset, energy, forces)]).to_dict()
 max_atoms = TrainingConfig().max_atoms
 validation_errors(EnergyForces(student).eval(), GraphSet(many, student), LossConfig(), max_atoms, torch.device("cpu"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
@@ -104,7 +109,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 @pytest.mark.slow
 @pytest.mark.parametrize(("preset", "n_structures"), [("ultra-tiny", 10_000), ("original", 1_000)])
 def test_ten_thousand_structures_with_forces_stay_under_two_gigabytes(preset: str, n_structures: int) -> None:
-    """Evaluation and validation, in a process of their own so that the peak is theirs.
+    """Evaluation, force analysis and validation, in a process of their own so that the peak is theirs.
 
     What a chunk takes depends on the preset, what the set takes on the number of structures: one test for each.
     """
