@@ -260,7 +260,12 @@ def _provenance(
         "teacher": "as labelled"
     }
     sizes: dict[str, Any] = {
-        name: {"structures": len(part), "atoms": len(part.atomic_numbers), "sha256": dataset_hash(part)}
+        name: {
+            "structures": len(part),
+            "atoms": len(part.atomic_numbers),
+            "molecules": len({m for ids in part.molecule_id.tolist() for m in ids.split(".")}),
+            "sha256": dataset_hash(part),
+        }
         for name, part in parts.items()
     }
     best = [min(result.curves, key=lambda row: row["valid_loss"]) for result in results]
