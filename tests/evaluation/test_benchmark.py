@@ -127,10 +127,12 @@ def test_everything_is_measured_in_turns(clock: SimpleNamespace) -> None:
         return run
 
     progress = itertools.count()
-    seconds = timing.interleave([call("a", 1.0), call("b", 0.5)], 3, report=lambda: next(progress), warm_up=2)
-    assert order == list("aabb" + "ab" * 3)
-    assert seconds.tolist() == [[1.0] * 3, [0.5] * 3]
-    assert next(progress) == 2 * (3 + 1)
+    seconds = timing.interleave(
+        [call("a", 1.0), call("b", 0.5), call("c", 0.1)], 3, report=lambda: next(progress), warm_up=2
+    )
+    assert order == list("aabbcc" + "abcc" * 3)  # c is quick, and called once more before it is timed
+    np.testing.assert_allclose(seconds, [[1.0] * 3, [0.5] * 3, [0.1] * 3])
+    assert next(progress) == 3 * (3 + 1)
 
 
 def test_fast_calls_are_averaged_over_a_slice_of_time(clock: SimpleNamespace) -> None:
@@ -224,8 +226,10 @@ def test_front_against_every_pair() -> None:
     assert set(pareto_front(points)) == {point for point in points if not beaten(point)}
 
 
-def test_teacher_is_timed_on_what_it_can_do_in_time(clock: SimpleNamespace) -> None:
-    """A teacher of cubic cost: 1 ms for 10 atoms, 1 s for 100, 27 s for 300 (left out), and 8 s for 200 (left out)."""
+def test_teacher_labels_what_it_can_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher of cubic cost: 1 ms for 10 atoms, 1 s for 100; 8 s for 200 and 27 s for 300 are left out."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock.now)
     labelled: list[int] = []
 
     def label(atoms: Atoms) -> None:
@@ -233,19 +237,9 @@ def test_teacher_is_timed_on_what_it_can_do_in_time(clock: SimpleNamespace) -> N
         clock.now += 1e-3 * (len(atoms) / 10) ** 3
 
     systems = [System(str(n), Atoms(f"H{n}")) for n in (300, 100, 10, 200)]
-    times = measure.time_teacher(SimpleNamespace(label=label), systems, 3, Silent())  # type: ignore[arg-type]
-    assert {name: len(seconds) for name, seconds in times.items()} == {"10": 3, "100": 3}
-    assert times["100"][0] == pytest.approx(1.0)
-    assert set(labelled) == {10, 100}
-
-
-def test_slow_teacher_is_timed_once_on_the_smallest_structure(clock: SimpleNamespace) -> None:
-    def label(atoms: Atoms) -> None:
-        clock.now += 60.0
-
-    systems = [System("a", Atoms("H4")), System("b", Atoms("H5"))]
-    times = measure.time_teacher(SimpleNamespace(label=label), systems, 3, Silent())  # type: ignore[arg-type]
-    assert {name: seconds.tolist() for name, seconds in times.items()} == {"a": [60.0]}
+    times = measure.first_labels(SimpleNamespace(label=label), systems, Silent())  # type: ignore[arg-type]
+    assert times == {"10": pytest.approx(1e-3), "100": pytest.approx(1.0)}
+    assert labelled == [10, 100]
 
 
 @pytest.fixture(scope="module")
@@ -283,17 +277,25 @@ def test_run_and_pictures(student: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_speed_up_over_a_teacher(student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three structures the teacher labels one in turns with the students, one once since it is slow, and one never."""
     monkeypatch.setattr(timing, "SLICE", 0.0)
-    monkeypatch.setattr(measure, "load_teacher", lambda _: None)
-    monkeypatch.setattr(measure, "time_teacher", lambda *_: {"ethanol, 9 atoms": np.array([3.0])})
-    report = run_benchmark(settings_for(student, teacher="slow"), Silent())
-    *rows, teacher = report.measurements
-    assert (teacher.student, teacher.format, teacher.median) == ("slow", "teacher", 3.0)
-    for row in rows:
-        if row.n_atoms == 9:
-            assert row.speed_up == pytest.approx(3.0 * row.batch / row.median)
-        else:
+    labelled = Counter()
+    teacher = SimpleNamespace(label=lambda atoms: labelled.update([len(atoms)]))
+    monkeypatch.setattr(measure, "load_teacher", lambda _: teacher)
+    monkeypatch.setattr(
+        measure, "first_labels", lambda *_: {"ethanol, 9 atoms": 0.01, "water, 24 atoms": 60.0}
+    )
+    systems = [System("ethanol, 9 atoms", molecule("CH3CH2OH")), standard_system(24), standard_system(5)]
+    report = run_benchmark(settings_for(student, teacher="slow", systems=systems), Silent())
+    fast, slow = (row for row in report.measurements if row.format == "teacher")
+    assert labelled == {9: timing.WARM_UP + 2 * 2}
+    assert (fast.student, fast.system, slow.median) == ("slow", "ethanol, 9 atoms", 60.0)
+    for row in report.measurements[:-2]:
+        if row.n_atoms == 5:
             assert row.speed_up is None
+        else:
+            label_time = fast.median if row.n_atoms == 9 else 60.0
+            assert row.speed_up == pytest.approx(label_time * row.batch / row.median)
 
 
 def test_unknown_elements_are_named(student: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +27,7 @@ from mlff_distiller.evaluation.benchmark.report import (
     Measurement,
     describe_machine,
 )
-from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles, time_call, torch_threads
+from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles, torch_threads
 from mlff_distiller.evaluation.metrics import force_errors, predict_dataset
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.model.potential import Potential
@@ -68,7 +70,7 @@ class BenchmarkSettings:
     rounds: int = 5
     threads: int = 1
     device: str = "cpu"
-    max_atoms: int = 650
+    max_atoms: int = 330
     teacher: str | None = None
     dataset: Dataset | None = field(default=None, repr=False)
     memory: bool = True
@@ -102,9 +104,6 @@ def run_benchmark(settings: BenchmarkSettings, progress: Progress) -> BenchmarkR
         measurements = _time(cases, potentials, settings, progress)
         if settings.memory:
             measurements = _with_memory(measurements, cases, files, settings, progress)
-        if settings.teacher is not None:
-            with threadpool_limits(settings.threads):
-                measurements = _with_teacher(measurements, settings.teacher, settings, progress)
         accuracies = _accuracies(potentials, settings.dataset, progress)
     return BenchmarkReport(artifacts, environment, settings.rounds, measurements, accuracies)
 
@@ -115,22 +114,47 @@ def _time(
     settings: BenchmarkSettings,
     progress: Progress,
 ) -> list[Measurement]:
+    """The students' measurements in the order of the cases, then the teacher's."""
     calls = [_call(potentials[case.student, case.format], case, settings.device) for case in cases]
-    done = progress.stage("timing", len(calls) * (settings.rounds + 1))
-    times = interleave(calls, settings.rounds, done)
-    return [
-        Measurement(
-            case.student,
-            case.format,
-            settings.device,
-            settings.threads,
-            case.system.name,
-            case.system.n_atoms,
-            case.batch,
-            **quartiles(seconds),
-        )
-        for case, seconds in zip(cases, times, strict=True)
+    teacher = None if settings.teacher is None else load_teacher(settings.teacher)
+    with threadpool_limits(settings.threads):  # for the teacher: libraries that are loaded by now
+        once = {} if teacher is None else first_labels(teacher, settings.systems, progress)
+        in_turns = [s for s in settings.systems if once.get(s.name, np.inf) * settings.rounds < TEACHER_LIMIT]
+        if teacher is not None:
+            calls += [partial(teacher.label, system.atoms) for system in in_turns]
+        done = progress.stage("timing", len(calls) * (settings.rounds + 1))
+        times = interleave(calls, settings.rounds, done)
+    found = [
+        _measurement(case.student, case.format, settings.device, case.system, case.batch, settings, seconds)
+        for case, seconds in zip(cases, times, strict=False)
     ]
+    labels = {name: np.array([seconds]) for name, seconds in once.items()}
+    labels |= {system.name: seconds for system, seconds in zip(in_turns, times[len(cases) :], strict=True)}
+    taught = [
+        _measurement(settings.teacher or "", TEACHER, "cpu", system, 1, settings, labels[system.name])
+        for system in settings.systems
+        if system.name in labels
+    ]
+    slow = {row.system: row.median for row in taught}
+    compared = [
+        replace(row, speed_up=slow[row.system] * row.batch / row.median) if row.system in slow else row
+        for row in found
+    ]
+    return [*compared, *taught]
+
+
+def _measurement(
+    student: str,
+    name: str,
+    device: str,
+    system: System,
+    batch: int,
+    settings: BenchmarkSettings,
+    seconds: np.ndarray,
+) -> Measurement:
+    return Measurement(
+        student, name, device, settings.threads, system.name, system.n_atoms, batch, **quartiles(seconds)
+    )
 
 
 def _call(potential: Potential, case: Case, device: str) -> Callable[[], object]:
@@ -160,58 +184,28 @@ def _with_memory(
         for case in cases
     ]
     peaks = peak_memories(jobs, progress.stage("memory", len(jobs)))
-    return [replace(row, peak_memory=peak) for row, peak in zip(measurements, peaks, strict=True)]
+    measured = [replace(row, peak_memory=peak) for row, peak in zip(measurements, peaks, strict=False)]
+    return [*measured, *measurements[len(cases) :]]  # a teacher's has none
 
 
-def _with_teacher(
-    measurements: Sequence[Measurement], name: str, settings: BenchmarkSettings, progress: Progress
-) -> list[Measurement]:
-    """The students' measurements with their speed-up, and the teacher's own."""
-    times = time_teacher(load_teacher(name), settings.systems, settings.rounds, progress)
-    labels = [
-        Measurement(
-            name,
-            TEACHER,
-            "cpu",
-            settings.threads,
-            system.name,
-            system.n_atoms,
-            1,
-            **quartiles(times[system.name]),
-        )
-        for system in settings.systems
-        if system.name in times
-    ]
-    slow = {row.system: row.median for row in labels}
-    compared = [
-        replace(row, speed_up=slow[row.system] * row.batch / row.median) if row.system in slow else row
-        for row in measurements
-    ]
-    return [*compared, *labels]
+def first_labels(teacher: Teacher, systems: Sequence[System], progress: Progress) -> dict[str, float]:
+    """Seconds that a teacher takes to label each structure for the first time, the small ones first.
 
-
-def time_teacher(
-    teacher: Teacher, systems: Sequence[System], rounds: int, progress: Progress
-) -> dict[str, np.ndarray]:
-    """Seconds that a teacher takes to label one of each structure, the small ones first.
-
-    Its cost grows with the cube of the size, if not faster. A structure that would take longer than `TEACHER_LIMIT` by the time
-    of the one before is left out, and one that did is measured once.
+    Its cost grows with the cube of the size, if not faster: a structure that would take longer than `TEACHER_LIMIT` by the time
+    of the one before is left out.
 
     Returns:
-        By name of the structure, at most ``rounds`` numbers.
+        By name of the structure.
     """
     done = progress.stage("teacher", len(systems))
-    found: dict[str, np.ndarray] = {}
-    expected_per_cube = 0.0  # s per atom³
+    found: dict[str, float] = {}
+    per_cube = 0.0  # s per atom³
     for system in sorted(systems, key=lambda system: system.n_atoms):
-        if expected_per_cube * system.n_atoms**3 > TEACHER_LIMIT:
-            continue
-        seconds: list[float] = []
-        while len(seconds) < rounds and sum(seconds) < TEACHER_LIMIT:
-            seconds.append(time_call(lambda atoms=system.atoms: teacher.label(atoms)))
-        found[system.name] = np.array(seconds)
-        expected_per_cube = float(np.median(seconds)) / system.n_atoms**3
+        if per_cube * system.n_atoms**3 <= TEACHER_LIMIT:
+            started = time.perf_counter()
+            teacher.label(system.atoms)
+            found[system.name] = time.perf_counter() - started
+            per_cube = found[system.name] / system.n_atoms**3
         done()
     return found
 

@@ -22,7 +22,7 @@ from mlff_distiller.evaluation.benchmark.formats import FORMATS
 
 MIB = 2**20
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
-N_CALLS = 3  # TorchScript compiles itself in its first two
+N_CALLS = 2  # TorchScript compiles itself in these, which takes memory too
 
 Job = tuple[str, Path, str, int, System, int]  # format, file, device, threads, structure, batch
 

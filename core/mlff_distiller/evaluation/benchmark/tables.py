@@ -32,11 +32,8 @@ def benchmark_table(report: BenchmarkReport) -> Table:
         "force R²": [_force_cell(accuracy.get((row.student, row.format)), "r2") for row in rows],
     }
     cells = {name: column for name, column in cells.items() if any(column)}
-    table = Table(
-        title=_title(report), title_justify="left", caption=_caption(report), caption_justify="left"
-    )
-    for k, name in enumerate(cells):
-        table.add_column(name, justify="left" if k < 3 else "right", no_wrap=k < 3)
+    table = markdown_table(_title(report), list(cells), n_words=3)
+    table.caption, table.caption_justify = _caption(report), "left"
     for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     return table

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 SLICE = 0.02  # seconds that one measurement lasts at least: many calls of what is fast, one of what is slow
-WARM_UP = 3  # calls before anything counts; TorchScript compiles itself in its first two
+WARM_UP = 2  # calls before anything counts: TorchScript compiles itself in its first two
+
+QUICK = 0.2  # seconds; what the call before leaves behind is noticeable in shorter ones
 
 
 def interleave(
@@ -21,22 +23,31 @@ def interleave(
 ) -> np.ndarray:
     """Time every call once a round, one after the other, round after round.
 
+    The call before has left the caches and the allocator in its own state; a quick one is therefore called once more before it is
+    timed, so that what counts is a call after another of its kind, as in dynamics.
+
     Args:
         calls: C functions.
         rounds: R.
         report: Called after each of the C (R + 1) pieces of work, warm-up included.
-        warm_up: Calls of each function before the first round.
+        warm_up: Calls of each function before the first round, at least one.
 
     Returns:
         (C, R) seconds a call.
     """
+    quick = []
     for call in calls:
+        started = 0.0
         for _ in range(warm_up):
+            started = time.perf_counter()
             call()
+        quick.append(time.perf_counter() - started < QUICK)
         report()
     seconds = np.empty((len(calls), rounds))
     for r in range(rounds):
         for c, call in enumerate(calls):
+            if quick[c]:
+                call()
             seconds[c, r] = time_call(call)
             report()
     return seconds
