@@ -133,7 +133,8 @@ def draw_accuracy_speed(report: BenchmarkReport, path: Path) -> None:
                 markersize=6,
                 alpha=0.85,
             )
-        _draw_front(axes, [(row.us_per_atom, error[row.student, row.format]) for row in chosen])
+        # rounded: formats of one student differ by the rounding of float32, which is no advantage
+        _draw_front(axes, [(row.us_per_atom, round(error[row.student, row.format], 1)) for row in chosen])
         if system in teacher:
             axes.axvline(teacher[system].us_per_atom, color="black", linestyle="--", linewidth=1)
         axes.set(xscale="log", xlabel="µs per atom, one structure at a time")
