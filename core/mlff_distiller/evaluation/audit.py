@@ -30,7 +30,7 @@ from mlff_distiller.evaluation.training_regime import (
 )
 from mlff_distiller.export.artifact import Metadata
 
-FACTOR = 2.0  # 4 to 8 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
+FACTOR = 2.0  # 4 to 7 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
 REGIME = "audit"  # of the frames in the datasets that an audit writes
 
 
