@@ -84,6 +84,7 @@ def write_script(folder: Path, model: str, cells: int, steps: int) -> int:
     (folder / "in.ranks").write_text(
         f"""{system_lines(system, "water.data")}
 {potential_lines(system.symbols, path)}
+neighbor 1.0 bin
 velocity all create 300 1 loop geom
 fix 1 all nve
 timestep 0.0001
