@@ -224,7 +224,9 @@ def in_lammps(student: str, atoms: Atoms, folder: Path, options: str = "") -> Ru
     system.write_data(folder / f"{name}.data")
     setup = f"{system_lines(system, f'{name}.data')}\n{potential_lines(system.symbols, artifact_path(student).resolve())} "
     setup = setup.replace("pair_style distilled", f"pair_style distilled {options}")
-    return partial(_loop_time, folder / f"in.{name}", f"{setup}\nneighbor 1.0 bin\ntimestep 0.0001\nfix 1 all nve\n")
+    return partial(
+        _loop_time, folder / f"in.{name}", f"{setup}\nneighbor 1.0 bin\ntimestep 0.0001\nfix 1 all nve\n"
+    )
 
 
 def gfn2_xtb() -> Case:

@@ -75,7 +75,12 @@ def load_student(source: str | Path) -> StudentForceField:
 
 
 def load_model(source: str | Path) -> LiveModel:
-    """The eager student or committee of a shipped name, an artifact (.pt) or a checkpoint (.ckpt); errors as for `load_student`."""
+    """The eager student or committee of a shipped name, an artifact (.pt) or a checkpoint (.ckpt).
+
+    Raises:
+        ArtifactError: There is no such student, or its file is damaged.
+        CheckpointError: The checkpoint is damaged.
+    """
     path = artifact_path(source)
     if path.suffix == CHECKPOINT_SUFFIX:
         return student_from_checkpoint(path)
