@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +257,28 @@ def test_sampling_under_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="sample first"):
         distill(config(data={"molecules": ["C", "CC", "CO"]}), tmp_path / "run", show_progress=False)
+
+
+def test_fine_tuning_takes_over_the_zero_of_energy(
+    labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Labels of a teacher whose atoms are 3 eV higher: E0 moves before the training, with a warning, and forces do not."""
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    (first,) = distill(config(data=data), tmp_path / "first", show_progress=False)
+    dataset = read_dataset(labels)
+    student = load_student(first.files["torchscript"])
+    energy, forces = predict_dataset(student, dataset)
+    shifted = replace(dataset, energy=energy + 3.0 * dataset.n_atoms, forces=forces.astype(np.float32))
+    write_dataset(tmp_path / "shifted.h5", shifted)
+    data = {"datasets": [str(tmp_path / "shifted.h5")], "fractions": [0.5, 0.25, 0.25]}
+    frozen = {"epochs": 1, "batch_size": 48, "compile": False, "optimizer": {"learning_rate": 1e-12}}
+    settings = config(data=data, init=str(first.files["torchscript"]), training=frozen)
+    (second,) = distill(settings, tmp_path / "second", show_progress=False)
+    assert "the energies of the labels differ from the student's by 3.000 eV/atom" in caplog.text
+    found, _ = predict_dataset(load_student(second.files["torchscript"]), shifted)
+    error = np.abs(found - shifted.energy) / shifted.n_atoms
+    assert np.median(error) < 1e-3, "half of the frames are those that E0 was fitted to"
+    assert second.test.forces.mae == pytest.approx(0.0, abs=1e-3)
 
 
 def test_a_committee_of_two(labels: Path, tmp_path: Path) -> None:

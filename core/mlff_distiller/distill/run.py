@@ -25,6 +25,7 @@ from mlff_distiller.distill.config import DistillConfig
 from mlff_distiller.distill.data import dataset_hash, prepare_parts
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
+from mlff_distiller.evaluation.reference_shift import align_references
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifacts
 from mlff_distiller.model.committee import CommitteeForceField
@@ -189,7 +190,9 @@ def _trained(
 def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> StudentForceField:
     """A student with scales from the training data, or the one to start from."""
     if config.init is not None:
-        return _initial_student(config.init, preset)
+        student = _initial_student(config.init, preset)
+        align_references(student, train_data)  # warns where the labels have another zero of energy
+        return student
     if config.elements is None:
         elements = np.unique(train_data.atomic_numbers).tolist()
     else:
