@@ -16,7 +16,7 @@ import yaml
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.configuration import to_plain
+from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.statistics import fit_reference_energies
@@ -104,11 +104,19 @@ def _claim(output: Path, config: DistillConfig) -> None:
     output.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
     path = output / "distill.yaml"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and not _is_same(path, config):
         raise ConfigError(
             f"{output} holds a run with other settings (see {path}). Choose another output folder, or delete this one"
         )
     replace_file(path, [text.encode()])
+
+
+def _is_same(path: Path, config: DistillConfig) -> bool:
+    """Whether a file has these settings; one of an older version lacks those that came later, and means their defaults."""
+    try:
+        return load_config(DistillConfig, path, []) == config
+    except ConfigError:
+        return False
 
 
 def _check_elements(parts: Mapping[str, Dataset]) -> None:
