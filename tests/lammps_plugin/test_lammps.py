@@ -228,7 +228,7 @@ print "$(econserve:%.12g)" append out
 def test_relaxed_box_has_no_pressure(tmp_path: Path) -> None:
     commands = """fix 1 all box/relax aniso 0 vmax 0.01
 min_modify line quadratic
-minimize 0 1e-4 400 4000
+minimize 0 1e-4 2000 20000
 print "$(press)" file out
 """
     (pressure,) = run(tmp_path, liquid(), commands)
