@@ -131,7 +131,7 @@ def test_five_thousand_atoms(name: str) -> None:
     own_neighbors = NativePotential(artifact_path(name)).evaluate(
         box.numbers, box.positions, box.cell.array, np.array(box.pbc)
     )
-    assert own_neighbors.energy / len(box) == pytest.approx(native.energy.item() / len(box), abs=1e-8)
+    assert own_neighbors.energy / len(box) == pytest.approx(native.energy.item() / len(box), abs=1e-6)  # sorted otherwise: float32
 
 
 @needs_cuda
