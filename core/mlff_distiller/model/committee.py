@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.graph import checked_graph
-from mlff_distiller.model.potential import Prediction, StudentForceField
+from mlff_distiller.model.potential import ForceField, Prediction, StudentForceField
 from mlff_distiller.units import virial_to_stress
 
 
-class CommitteeForceField(nn.Module):
+class CommitteeForceField(ForceField):
     """Students of the same sizes and elements, evaluated together.
 
     Args:
@@ -68,19 +67,6 @@ class CommitteeForceField(nn.Module):
         """Mean energies (B,) eV; arguments and errors as for `StudentForceField.forward`."""
         energies = [member(atomic_numbers, positions, batch, cell, pbc) for member in self.members]
         return torch.stack(energies).mean(0)
-
-    @torch.jit.export
-    def predict(
-        self,
-        atomic_numbers: Tensor,
-        positions: Tensor,
-        batch: Tensor | None = None,
-        cell: Tensor | None = None,
-        pbc: Tensor | None = None,
-    ) -> Prediction:
-        """The mean; arguments and errors as for `StudentForceField.predict`."""
-        graph = checked_graph(atomic_numbers, positions.detach(), batch, cell, pbc, self.cutoff)
-        return self.compute(graph.atomic_numbers, graph.edge_index, graph.edge_vec, graph.batch, graph.cell)
 
     @torch.jit.export
     def compute(

@@ -80,7 +80,36 @@ class ReferenceEnergies(nn.Module):
         return self
 
 
-class StudentForceField(nn.Module):
+class ForceField(nn.Module):
+    """From positions to energies with their derivatives, for a model that computes them from edges."""
+
+    if TYPE_CHECKING:
+        cutoff: float  # Å
+
+        def compute(
+            self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+        ) -> Prediction:
+            """See `StudentForceField.compute`."""
+            ...
+
+    @torch.jit.export
+    def predict(
+        self,
+        atomic_numbers: Tensor,
+        positions: Tensor,
+        batch: Tensor | None = None,
+        cell: Tensor | None = None,
+        pbc: Tensor | None = None,
+    ) -> Prediction:
+        """Energy, forces, virial, stress and per-atom energies in one call.
+
+        Arguments and errors as for `StudentForceField.forward`.
+        """
+        graph = checked_graph(atomic_numbers, positions.detach(), batch, cell, pbc, self.cutoff)
+        return self.compute(graph.atomic_numbers, graph.edge_index, graph.edge_vec, graph.batch, graph.cell)
+
+
+class StudentForceField(ForceField):
     """A compact, energy-conserving potential.
 
     Calling it gives energies that can be differentiated; `predict` gives energies with forces, virial, stress and
@@ -219,19 +248,6 @@ class StudentForceField(nn.Module):
         edge_vec = graph.edge_vec.to(self.energy_scale.dtype)
         e = self.interaction_energies(species, graph.edge_index, edge_vec).double() + self.reference(species)
         return sum_atoms(e, graph.batch, graph.cell.shape[0])
-
-    @torch.jit.export
-    def predict(
-        self,
-        atomic_numbers: Tensor,
-        positions: Tensor,
-        batch: Tensor | None = None,
-        cell: Tensor | None = None,
-        pbc: Tensor | None = None,
-    ) -> Prediction:
-        """Energy, forces, virial, stress and per-atom energies in one call; arguments and errors as for `forward`."""
-        graph = checked_graph(atomic_numbers, positions.detach(), batch, cell, pbc, self.cutoff)
-        return self.compute(graph.atomic_numbers, graph.edge_index, graph.edge_vec, graph.batch, graph.cell)
 
     @torch.jit.export
     def compute(
