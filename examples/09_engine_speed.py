@@ -40,7 +40,7 @@ from mlff_distiller.data.sampling.conformers import embed
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.evaluation.plots import new_figure
-from mlff_distiller.native import NativePotential
+from mlff_distiller.evaluation.recommend import bare_run
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_ase import DistilledCalculator
 from mlff_distiller_lammps.build import build
@@ -168,17 +168,7 @@ def bare_torchscript(student: str, atoms: Atoms, folder: Path) -> Run:
 
 def bare_native(student: str, atoms: Atoms, folder: Path) -> Run:
     """The engine alone, on atoms that move a little."""
-    potential = NativePotential(artifact_path(student))
-    rng = np.random.default_rng(0)
-
-    def run(n_steps: int) -> float:
-        started = time.perf_counter()
-        for _ in range(n_steps):
-            moved = atoms.positions + rng.uniform(-0.02, 0.02, atoms.positions.shape)
-            potential.evaluate(atoms.numbers, moved, atoms.cell.array, atoms.pbc)
-        return time.perf_counter() - started
-
-    return run
+    return bare_run(atoms, student)
 
 
 def in_ase(student: str, atoms: Atoms, folder: Path) -> Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from mlff_distiller import cli
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript
 from mlff_distiller.model.potential import StudentForceField
 
+Run = Callable[..., tuple[int, str, str]]  # arguments of mlffd → exit status, standard output, standard error
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)
 
 
@@ -21,6 +25,22 @@ ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)
 def one_thread() -> None:
     """Tests share two cores, and sums must not depend on how they are shared."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs a command in a folder of its own; gives the exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlffd", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
 
 
 def random_student(

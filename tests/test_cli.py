@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -23,25 +22,8 @@ from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.presets import build_student
 from mlff_distiller.registry import load
+from tests.conftest import Run
 from tests.training.conftest import make_dataset
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command in a folder of its own; gives the exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mlffd", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

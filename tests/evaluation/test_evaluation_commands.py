@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -15,10 +13,9 @@ import pytest
 import torch
 from ase.build import molecule
 from rich.console import Console
-from tests.conftest import random_student
+from tests.conftest import Run, random_student
 from tests.training.conftest import make_dataset
 
-from mlff_distiller import cli
 from mlff_distiller.data.schema import write_dataset
 from mlff_distiller.evaluation.metrics import predict_dataset
 from mlff_distiller.evaluation_commands import predict_with_progress
@@ -26,23 +23,6 @@ from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
 
 LENNARD_JONES = "ase:ase.calculators.lj:LennardJones"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a command in a folder of its own; gives the exit status, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mlffd", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

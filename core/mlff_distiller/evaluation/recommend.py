@@ -214,7 +214,7 @@ def _known_candidates(atoms: Atoms, students: Sequence[str]) -> list[Candidate]:
 
 def _step_time(atoms: Atoms, student: str, engine: Engine | None, time_step: float, n_steps: int) -> float:
     """Seconds a step: a long run minus a short one, so that the start of the engine does not count."""
-    run = _bare_run(atoms, student) if engine is None else _engine_run(atoms, student, engine, time_step)
+    run = bare_run(atoms, student) if engine is None else _engine_run(atoms, student, engine, time_step)
     short = run(SHORT_RUN)
     return max(run(n_steps) - short, 1e-9) / (n_steps - SHORT_RUN)
 
@@ -242,7 +242,7 @@ def _engine_run(atoms: Atoms, student: str, engine: Engine, time_step: float) ->
     return run
 
 
-def _bare_run(atoms: Atoms, student: str) -> RunSteps:
+def bare_run(atoms: Atoms, student: str) -> RunSteps:
     """The student alone with its neighbour list, on atoms that vibrate."""
     potential = load_for_dynamics(student)
     rng = np.random.default_rng(0)
