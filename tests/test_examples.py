@@ -21,7 +21,7 @@ SHORT = {
     ),
     "13_chemistry.py": (
         ["--models", "ultra-tiny", "--molecules", "1", "--picoseconds", "0.05"],
-        ["scans.png", "chemistry.json"],
+        ["scans.png"],
     ),
     "14_ranks.py": (
         ["--model", "ultra-tiny", "--cells", "4", "--steps", "2", "--rounds", "1"],
@@ -63,7 +63,7 @@ def test_example(name: str, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     for file in files:
-        assert (tmp_path / file).stat().st_size > 100, file
+        assert (tmp_path / file).stat().st_size > 1000, file
 
 
 @pytest.mark.slow
