@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mlff_distiller import load, load_student
 from mlff_distiller.cli import run_app
-from mlff_distiller.commands import distill_with_progress
+from mlff_distiller.commands.students import distill_with_progress
 from mlff_distiller.configuration import load_config
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.student_teacher import StudentCalculator

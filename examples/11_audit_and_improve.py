@@ -20,7 +20,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mlff_distiller.cli import run_app
-from mlff_distiller.commands import distill_with_progress
+from mlff_distiller.commands.students import distill_with_progress
+from mlff_distiller.commands.trust import AuditSettings, audit_with_progress
 from mlff_distiller.configuration import load_config
 from mlff_distiller.data.molecules import molecules
 from mlff_distiller.data.sampling import SamplingConfig, sample_molecules
@@ -35,7 +36,6 @@ from mlff_distiller.evaluation.audit_files import RECIPE
 from mlff_distiller.evaluation.metrics import ForceErrors, force_errors, predict_dataset
 from mlff_distiller.evaluation.plots import new_figure
 from mlff_distiller.registry import load
-from mlff_distiller.trust_commands import AuditSettings, audit_with_progress
 from mlff_distiller.units import MEV
 from mlff_distiller_ase import DistilledCalculator
 

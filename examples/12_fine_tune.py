@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlff_distiller.cli import run_app
-from mlff_distiller.commands import distill_with_progress
+from mlff_distiller.commands.students import distill_with_progress
 from mlff_distiller.configuration import parse_config
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -104,7 +104,8 @@ def compare(
     runs = Parallel(n_jobs=jobs, return_as="generator")(
         delayed(worst_bond)(model, atoms, picoseconds, seed) for seed, atoms in enumerate(minima.values())
     )
-    bonds = dict(zip(minima, track(runs, f"{model}: dynamics", total=len(minima)), strict=True))
+    changes = cast(Iterable[float], runs)  # joblib declares that a generator may also be None
+    bonds = dict(zip(minima, track(changes, f"{model}: dynamics", total=len(minima)), strict=True))
     return {
         "rmsd": rmsd,
         "median_rmsd": float(np.median(list(rmsd.values()))),
@@ -142,7 +143,7 @@ def frequencies(atoms: Atoms, calculator: Any) -> np.ndarray:
         vibrations = Vibrations(moved, name=f"{folder}/vibrations", delta=0.005)
         vibrations.run()
         values = vibrations.get_frequencies()
-    return np.sort(values.real - values.imag)[6:]
+    return np.sort(np.real(values) - np.imag(values))[6:]
 
 
 def worst_bond(model: str, minimum: Atoms, picoseconds: float, seed: int) -> float:

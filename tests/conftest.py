@@ -31,7 +31,8 @@ def one_thread() -> None:
 def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs a command in a folder of its own; gives the exit status, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (cli.console, cli.errors):  # pytest-xdist sets COLUMNS to 80 before they are made
+        monkeypatch.setattr(console, "width", 200)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mlffd", *arguments])

@@ -15,9 +15,10 @@ from mlff_distiller.evaluation.benchmark import timing
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.presets import build_student
-from tests.test_cli import Run, artifact, labels, mlffd
+from tests.conftest import Run
+from tests.test_cli import artifact, labels
 
-__all__ = ["artifact", "labels", "mlffd"]  # fixtures
+__all__ = ["artifact", "labels"]  # fixtures
 
 SHORT = "--rounds 2 --no-memory --sizes 5 --batches 1,2"
 

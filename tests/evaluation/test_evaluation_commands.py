@@ -16,9 +16,9 @@ from rich.console import Console
 from tests.conftest import Run, random_student
 from tests.training.conftest import make_dataset
 
+from mlff_distiller.commands.evaluation import predict_with_progress
 from mlff_distiller.data.schema import write_dataset
 from mlff_distiller.evaluation.metrics import predict_dataset
-from mlff_distiller.evaluation_commands import predict_with_progress
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
 

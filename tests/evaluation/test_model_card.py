@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlff_distiller.commands.trust import card_text, write_card
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.evidence import read_evidence
 from mlff_distiller.evaluation.markdown import markdown_table
@@ -17,7 +18,6 @@ from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.presets import build_student
 from mlff_distiller.registry import artifact_path, list_models
-from mlff_distiller.trust_commands import card_text, write_card
 
 CARDS = Path(__file__).parents[2] / "docs" / "model_cards"
 

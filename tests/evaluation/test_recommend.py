@@ -109,7 +109,7 @@ def test_run_on_this_machine(student: str, engine: str) -> None:
 
 def test_start_of_the_engine_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that takes 5 s to start and 2 ms a step."""
-    monkeypatch.setattr(recommend, "_bare_run", lambda *_: lambda n_steps: 5.0 + 2e-3 * n_steps)
+    monkeypatch.setattr(recommend, "bare_run", lambda *_: lambda n_steps: 5.0 + 2e-3 * n_steps)
     assert recommend._step_time(Atoms("H"), "any", None, 0.5, 110) == pytest.approx(2e-3)
 
 

@@ -29,7 +29,7 @@ def sample(
 
     Example:  mlffd sample CCO "CC(=O)O" -o frames.h5 --set dynamics.n=2
     """
-    from mlff_distiller.commands import sample_sources
+    from mlff_distiller.commands.data import sample_sources
 
     _print_report(sample_sources(sources, teacher, settings or [], output, seed, jobs, backend, first))
 
@@ -48,7 +48,7 @@ def label(
 
     Example:  mlffd label frames.h5 -t gfn1-xtb -o labels.h5
     """
-    from mlff_distiller.commands import label_sources
+    from mlff_distiller.commands.data import label_sources
 
     _print_report(label_sources(structures, teacher, output, jobs, backend))
 
@@ -66,7 +66,7 @@ def pairs(
 
     Example:  mlffd pairs frames.h5 -o pairs.h5
     """
-    from mlff_distiller.commands import label_pairs
+    from mlff_distiller.commands.data import label_pairs
 
     _print_report(label_pairs(frames, teacher, output, step, seed, jobs))
 
@@ -81,7 +81,7 @@ def convert(
 
     Example:  mlffd convert labels.h5 labels.xyz
     """
-    from mlff_distiller.commands import convert_dataset
+    from mlff_distiller.commands.data import convert_dataset
 
     console.print(convert_dataset(source, output, keys))
 

@@ -20,7 +20,7 @@ def verify(
 
     Example:  mlffd verify tiny --json agreement.json
     """
-    from mlff_distiller.engine_commands import verify_with_progress, write_agreement
+    from mlff_distiller.commands.engines import verify_with_progress, write_agreement
     from mlff_distiller.tables import agreement_table
 
     bad_edges, found = verify_with_progress(model, console)
@@ -59,7 +59,7 @@ def nve(
 
     Example:  mlffd nve tiny molecule.xyz --engine ase --picoseconds 2 -o nve
     """
-    from mlff_distiller.engine_commands import nve_with_progress
+    from mlff_distiller.commands.engines import nve_with_progress
     from mlff_distiller.evaluation.drift import NVESettings
     from mlff_distiller.tables import nve_table
 

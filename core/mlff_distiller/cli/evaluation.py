@@ -37,7 +37,7 @@ def evaluate(
 
     Example:  mlffd evaluate tiny labels.h5 -o evaluation
     """
-    from mlff_distiller.evaluation_commands import evaluate_model, write_json
+    from mlff_distiller.commands.evaluation import evaluate_model, write_json
     from mlff_distiller.evaluation_tables import evaluation_tables
 
     accuracy, evaluations = evaluate_model(model, dataset, errors, max_atoms, keys, teacher, jobs, output)
@@ -71,7 +71,7 @@ def analyze(
 
     Example:  mlffd analyze tiny ultra-tiny labels.h5 -o analysis
     """
-    from mlff_distiller.evaluation_commands import analyse_models
+    from mlff_distiller.commands.evaluation import analyse_models
     from mlff_distiller.evaluation_tables import analysis_table
 
     analysis = analyse_models(models, structures, output, errors, max_atoms, keys, teacher, jobs)

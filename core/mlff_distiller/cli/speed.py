@@ -61,9 +61,9 @@ def benchmark(
 
     Example:  mlffd benchmark tiny --formats torchscript,native --batches 1,8 -o benchmark
     """
+    from mlff_distiller.commands.speed import benchmark_with_progress, systems_of
     from mlff_distiller.evaluation.benchmark import compare_reports, read_report
     from mlff_distiller.evaluation.benchmark.tables import benchmark_table, comparison_table
-    from mlff_distiller.speed_commands import benchmark_with_progress, systems_of
 
     before = None if compare is None else read_report(compare)
     systems = systems_of(sizes, structure)
@@ -109,7 +109,7 @@ def quantize(
 
     Example:  mlffd quantize tiny --dataset labels.h5 -o quantized --schemes int8,float16
     """
-    from mlff_distiller.speed_commands import quantization_table, quantize_with_progress
+    from mlff_distiller.commands.speed import quantization_table, quantize_with_progress
 
     found = quantize_with_progress(model, output, schemes, dataset, frames, batches, rounds, threads, console)
     console.print(quantization_table(model, found))
@@ -136,8 +136,8 @@ def recommend(
 
     Example:  mlffd recommend molecule.xyz --engine ase --ns-per-day 5
     """
+    from mlff_distiller.commands.speed import recommend_with_progress, recommendation_table
     from mlff_distiller.evaluation.recommend import Goal
-    from mlff_distiller.speed_commands import recommend_with_progress, recommendation_table
     from mlff_distiller.units import MEV
 
     goal = Goal(ns_per_day, None if max_error is None else max_error / MEV, time_step)

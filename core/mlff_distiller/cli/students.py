@@ -64,7 +64,7 @@ def export(
 
     Example:  mlffd export tiny -o tiny.onnx
     """
-    from mlff_distiller.commands import export_student
+    from mlff_distiller.commands.students import export_student
 
     console.print(f"wrote {export_student(source, output, name)}, which agrees with the live model")
 
@@ -96,7 +96,7 @@ def models() -> None:
 
 
 def _distill(recipe: Path | None, values: dict[str, Any], settings: list[str], output: Path) -> None:
-    from mlff_distiller.commands import distill_with_progress
+    from mlff_distiller.commands.students import distill_with_progress
     from mlff_distiller.configuration import load_config
     from mlff_distiller.distill import DistillConfig
     from mlff_distiller.tables import students_table

@@ -36,8 +36,8 @@ def audit(
 
     Example:  mlffd audit trajectory.xyz --model tiny --teacher gfn2-xtb --frames 100 -o audit
     """
+    from mlff_distiller.commands.trust import AuditSettings, audit_with_progress
     from mlff_distiller.tables import audit_table
-    from mlff_distiller.trust_commands import AuditSettings, audit_with_progress
 
     settings = AuditSettings(frames, worst, factor, regime, rehearsal or ())
     found, run, files = audit_with_progress(trajectory, model, teacher, settings, output, console)
@@ -62,7 +62,7 @@ def card(
 
     Example:  mlffd card tiny -o tiny.md
     """
-    from mlff_distiller.trust_commands import card_text, write_card
+    from mlff_distiller.commands.trust import card_text, write_card
 
     if output is None:
         typer.echo(card_text(model, evidence or ()))

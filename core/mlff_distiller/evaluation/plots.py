@@ -73,12 +73,11 @@ def draw_nve(
     """
     figure = new_figure(8.5, 6.0)
     figure.suptitle(title, fontsize=11)
-    above = ["energy", "scaling"] if report.fluctuations else ["energy", "energy"]
-    panels = figure.subplot_mosaic([above, ["bonds", "structure"]])
-    bonds, structure = panels["bonds"], panels["structure"]
-    _draw_total_energy(panels["energy"], report)
+    panels = figure.subplot_mosaic("es;br" if report.fluctuations else "ee;br")
+    bonds, structure = panels["b"], panels["r"]
+    _draw_total_energy(panels["e"], report)
     if report.fluctuations:
-        _draw_scaling(panels["scaling"], report)
+        _draw_scaling(panels["s"], report)
     time = np.linspace(0, report.picoseconds, report.trajectory.n_frames)
     bonds.plot(time, report.trajectory.bond_deviation, linewidth=0.8)
     bonds.axhline(BROKEN, color="0.4", linestyle="--", linewidth=1)

@@ -12,9 +12,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.engines import find_engine
 from mlff_distiller.errors import ConfigError, require
@@ -86,14 +86,7 @@ def nve_with_progress(
         radial_distribution(reference, elements, 1.0, 2)
     output.mkdir(parents=True, exist_ok=True)
     settings = replace(settings, trajectory=frames_path(output))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-    )
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
-    ) as progress:
+    with progress_bars(console, "steps") as progress:
         tasks = {}
 
         def report(what: str, done: int, total: int) -> None:

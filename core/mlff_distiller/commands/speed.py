@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.errors import ConfigError
@@ -44,16 +44,6 @@ class Bars:
         """See `mlff_distiller.evaluation.benchmark.measure.Progress`."""
         task = self.progress.add_task(name, total=total)
         return lambda: self.progress.advance(task)
-
-
-@contextmanager
-def progress_bars(console: Console) -> Iterator[Bars]:
-    """Bars on a console, while the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
-    ) as bars:
-        yield Bars(bars)
 
 
 def parse_integers(text: str, what: str) -> list[int]:
@@ -122,8 +112,8 @@ def benchmark_with_progress(
         dataset=None if dataset is None else spaced(read_any(dataset), frames),
         memory=memory,
     )
-    with progress_bars(console) as bars:
-        report = run_benchmark(settings, bars)
+    with progress_bars(console, "") as progress:
+        report = run_benchmark(settings, Bars(progress))
     output.mkdir(parents=True, exist_ok=True)
     report.write(output)
     draw_benchmark(report, output / "benchmark.png")
@@ -150,9 +140,16 @@ def quantize_with_progress(
         DatasetError: The dataset cannot be read.
     """
     names, labelled = parse_names(schemes) or [], spaced(read_any(dataset), frames)
-    with progress_bars(console) as bars:
+    with progress_bars(console, "") as progress:
         found = quantize_student(
-            model, output, names, labelled, parse_integers(batches, "batches"), rounds, threads, bars
+            model,
+            output,
+            names,
+            labelled,
+            parse_integers(batches, "batches"),
+            rounds,
+            threads,
+            Bars(progress),
         )
     replace_file(output / "quantization.csv", [_quantization_csv(found).encode()])
     return found
@@ -176,8 +173,8 @@ def recommend_with_progress(
         StructureError: No student knows all elements.
     """
     _, atoms = read_structures([structure])[0]
-    with progress_bars(console) as bars:
-        found = recommend_student(atoms, shipped_or(students), engine, goal, rounds, steps, bars)
+    with progress_bars(console, "") as progress:
+        found = recommend_student(atoms, shipped_or(students), engine, goal, rounds, steps, Bars(progress))
     if report is not None:
         document = {
             "structure": str(structure),

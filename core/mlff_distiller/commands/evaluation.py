@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import LabelKeys, read_any
 from mlff_distiller.data.structures import read_structures
@@ -61,15 +61,7 @@ def open_potential(model: str) -> Potential:
 def predict_with_progress(model: str, dataset: Dataset, max_atoms: int, console: Console) -> Predictions:
     """Energies and forces of a student for every structure, with a bar."""
     potential = open_potential(model)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} structures"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with progress_bars(console, "structures") as progress:
         task = progress.add_task(f"running {model}", total=len(dataset))
         return predict_dataset(
             potential, dataset, max_atoms, lambda done: progress.update(task, completed=done)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.student_teacher import student_teacher
 from mlff_distiller.data.teachers import Teacher, load_teacher
 from mlff_distiller.data.trajectory_frames import read_evenly
@@ -74,10 +74,7 @@ def audit_with_progress(
     held_out_regimes(metadata)  # an artifact without them fails here, before any work
     labeller = _teacher(metadata, teacher)
     student = student_teacher(str(path))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} frames"))
-    with Progress(
-        *columns, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console
-    ) as progress:
+    with progress_bars(console, "frames") as progress:
         reading = progress.add_task(f"reading {trajectory.name}", total=None)
         source = read_evenly(
             trajectory, settings.n_frames, lambda done: progress.update(reading, completed=done)

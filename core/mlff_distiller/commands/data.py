@@ -1,13 +1,11 @@
-"""What the commands of ``mlffd`` do, callable from Python: sources to samplers, names to potentials."""
+"""What ``mlffd sample``, ``label``, ``pairs`` and ``convert`` do, callable from Python."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mlff_distiller.configuration import load_config
@@ -19,17 +17,10 @@ from mlff_distiller.data.molecules import molecules
 from mlff_distiller.data.sampling import RunReport, SamplingConfig, sample_molecules, sample_structures
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.data.statistics import dataset_statistics
-from mlff_distiller.distill import DistillConfig, StudentReport, distill
 from mlff_distiller.distill.data import read_smiles
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.export.artifact import Provenance
-from mlff_distiller.export.write import SUFFIXES, write_artifact
-from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_model
 from mlff_distiller.tables import statistics_table
-from mlff_distiller.training.checkpoint import read_checkpoint
 from mlff_distiller.training.hessian import displaced_pairs
-from mlff_distiller.training.trainer import Reporter
-from mlff_distiller.units import MEV
 
 DATASET_SUFFIXES = (".h5", ".hdf5")
 SMILES_SUFFIXES = (".smi", ".smiles", ".txt")
@@ -104,47 +95,6 @@ def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:
     else:
         raise ConfigError(f"expected an output that ends in .h5, .xyz or .extxyz, got {output}")
     return statistics_table(str(output), dataset_statistics(dataset))
-
-
-def export_student(source: str, output: Path, name: str | None) -> Path:
-    """Write a student as an artifact in the format of the output's suffix.
-
-    Raises:
-        ConfigError: Unknown suffix.
-        ArtifactError: The export disagrees with the live model.
-    """
-    if output.suffix not in SUFFIXES.values():
-        raise ConfigError(f"expected an output that ends in {' or '.join(SUFFIXES.values())}, got {output}")
-    path = artifact_path(source)
-    provenance = Provenance() if path.suffix == CHECKPOINT_SUFFIX else load(path).metadata.provenance
-    if path.suffix == CHECKPOINT_SUFFIX:
-        provenance = Provenance(training={"config": read_checkpoint(path).get("config", {})})
-    return write_artifact(load_model(path), name or output.stem, provenance, output)
-
-
-def distill_with_progress(config: DistillConfig, output: Path, console: Console) -> list[StudentReport]:
-    """`mlff_distiller.distill.distill` with a bar for each student's training."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[errors]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-
-        def reporter(name: str) -> Reporter:
-            task = progress.add_task(f"training {name}", total=None, errors="compiling …")
-            return lambda done, total, row: _advance(progress, task, done, total, row)
-
-        return distill(config, output, reporter)
-
-
-def _advance(progress: Progress, task: TaskID, done: int, total: int, row: Mapping[str, float]) -> None:
-    shown = f"force MAE {MEV * row['valid_force_mae']:.0f} meV/Å (validation)" if row else ""
-    progress.update(task, completed=done, total=total, errors=shown)
 
 
 def _read(path: Path, keys: str | None) -> Dataset:

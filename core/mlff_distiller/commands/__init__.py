@@ -1,0 +1,1 @@
+"""What the commands of ``mlffd`` do, callable from Python: one module for each of the command line's."""

@@ -1,0 +1,51 @@
+"""What ``mlffd train``, ``distill`` and ``export`` do, callable from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID, TextColumn
+
+from mlff_distiller.commands.progress import progress_bars
+from mlff_distiller.distill import DistillConfig, StudentReport, distill
+from mlff_distiller.errors import ConfigError
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.write import SUFFIXES, write_artifact
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_model
+from mlff_distiller.training.checkpoint import read_checkpoint
+from mlff_distiller.training.trainer import Reporter
+from mlff_distiller.units import MEV
+
+
+def export_student(source: str, output: Path, name: str | None) -> Path:
+    """Write a student as an artifact in the format of the output's suffix.
+
+    Raises:
+        ConfigError: Unknown suffix.
+        ArtifactError: The export disagrees with the live model.
+    """
+    if output.suffix not in SUFFIXES.values():
+        raise ConfigError(f"expected an output that ends in {' or '.join(SUFFIXES.values())}, got {output}")
+    path = artifact_path(source)
+    provenance = Provenance() if path.suffix == CHECKPOINT_SUFFIX else load(path).metadata.provenance
+    if path.suffix == CHECKPOINT_SUFFIX:
+        provenance = Provenance(training={"config": read_checkpoint(path).get("config", {})})
+    return write_artifact(load_model(path), name or output.stem, provenance, output)
+
+
+def distill_with_progress(config: DistillConfig, output: Path, console: Console) -> list[StudentReport]:
+    """`mlff_distiller.distill.distill` with a bar for each student's training."""
+    with progress_bars(console, "steps", TextColumn("{task.fields[errors]}")) as progress:
+
+        def reporter(name: str) -> Reporter:
+            task = progress.add_task(f"training {name}", total=None, errors="compiling …")
+            return lambda done, total, row: _advance(progress, task, done, total, row)
+
+        return distill(config, output, reporter)
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int, row: Mapping[str, float]) -> None:
+    shown = f"force MAE {MEV * row['valid_force_mae']:.0f} meV/Å (validation)" if row else ""
+    progress.update(task, completed=done, total=total, errors=shown)
