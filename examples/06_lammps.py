@@ -16,6 +16,7 @@ from rich.progress import Progress
 from mlff_distiller.cli import run_app
 from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.evaluation.plots import new_figure
+from mlff_distiller.registry import artifact_path
 from mlff_distiller_lammps.run import lammps_command, run_lammps
 from mlff_distiller_lammps.script import potential_lines, system_lines
 from mlff_distiller_lammps.system import lammps_system
@@ -38,7 +39,7 @@ def main(
     n_steps = round(2000 * picoseconds)
     script.write_text(
         f"""{system_lines(system, "water.data")}
-{potential_lines(system.symbols, model)}
+{potential_lines(system.symbols, artifact_path(model).resolve())}
 neighbor 1.0 bin
 timestep 0.0005
 thermo 100

@@ -210,7 +210,7 @@ def in_openmm(student: str, atoms: Atoms, folder: Path) -> Run:
 def in_lammps(student: str, atoms: Atoms, folder: Path, options: str = "") -> Run:
     """``pair_style distilled``; the time is the one that LAMMPS reports for its loop."""
     system = lammps_system(atoms)
-    name = f"{student}-{len(atoms)}-{options.replace(' ', '')}"
+    name = f"{Path(student).stem}-{len(atoms)}-{options.replace(' ', '')}"
     system.write_data(folder / f"{name}.data")
     setup = f"{system_lines(system, f'{name}.data')}\n{potential_lines(system.symbols, artifact_path(student).resolve())} "
     setup = setup.replace("pair_style distilled", f"pair_style distilled {options}")

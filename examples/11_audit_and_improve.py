@@ -65,7 +65,7 @@ def main(
 ) -> None:
     """Run, audit, improve, run and audit again."""
     output.mkdir(parents=True, exist_ok=True)
-    rehearsal = sample_once(rehearsal_molecules(others), output / "rehearsal.h5")
+    rehearsal = sample_once(rehearsal_molecules(others), output / f"rehearsal-{others}.h5")
     settings = AuditSettings(frames, frames // 2, rehearsal=[rehearsal])
     trajectory = run_dynamics(model, smiles, temperature, picoseconds, 0, output / "first.xyz")
     audit_with_progress(trajectory, model, None, settings, output / "first", console)
@@ -75,7 +75,7 @@ def main(
     (report,) = distill_with_progress(recipe, output / "run", console)
     improved = str(report.files["torchscript"])
 
-    unseen = read_dataset(sample_once(read_smiles(TEST_MOLECULES)[:others], output / "unseen.h5"))
+    unseen = read_dataset(sample_once(read_smiles(TEST_MOLECULES)[:others], output / f"unseen-{others}.h5"))
     audits, elsewhere = {}, {}
     for label, student in (("before", model), ("after", improved)):
         trajectory = run_dynamics(

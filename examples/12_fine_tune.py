@@ -24,8 +24,10 @@ from mlff_distiller.configuration import parse_config
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.sampling import SamplingConfig, sample_molecules
+from mlff_distiller.data.sampling.conformers import canonical_smiles
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.distill import DistillConfig
+from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.audit_files import preset_of
 from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.plots import new_figure
@@ -83,6 +85,11 @@ def sampled_parts(smiles: str, teacher: str, frames: int, output: Path) -> dict[
     for name, seed in SEEDS.items():
         if not parts[name].exists():
             sample_molecules([smiles], teacher, config, parts[name], seed=seed)
+        found = read_dataset(parts[name])
+        if found.molecule_id[0] != canonical_smiles(smiles) or found.metadata["teacher"] != teacher:
+            raise ConfigError(
+                f"{parts[name]} has frames of another run; choose another --output, or delete it"
+            )
     return parts
 
 

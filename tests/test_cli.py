@@ -219,7 +219,7 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path, labels: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on where this one stopped" in err
+    assert "go on where they stopped" in err
     assert "Traceback" not in err
 
 

@@ -1,4 +1,4 @@
-"""Replace a file in one step, so that a full disk or a kill never leaves half of it."""
+"""Write to the disk: folders, and files in one step, so that a full disk or a kill never leaves half of one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlff_distiller.errors import OutputError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        OutputError: A file of that name, no permission, ...
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: expected a folder to write to: {error.strerror or error}") from None
 
 
 def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:

@@ -52,11 +52,12 @@ def load_config(
     values: dict[str, Any] = dict(base or {})
     if path is not None:
         try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not valid YAML: {error}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is no text; expected a configuration in YAML") from None
+        loaded = _parse_yaml(text, str(path))
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(f"{path} must hold a mapping of keys to values, not a {type(loaded).__name__}")
         values = loaded or {}
@@ -80,7 +81,14 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"{override!r}: {parent!r} is a value, not a section; it has no keys")
         values = child
-    values[leaf] = yaml.safe_load(text)
+    values[leaf] = _parse_yaml(text, repr(override))
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
 
 
 def _key_path(location: tuple[int | str, ...]) -> str:

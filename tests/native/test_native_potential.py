@@ -112,6 +112,16 @@ def test_skin_changes_nothing_but_the_number_of_searches(random_artifact: Path) 
     assert bare.n_neighbor_searches == 30
 
 
+def test_nan_of_an_atom_without_neighbours_is_noticed(random_artifact: Path) -> None:
+    """The list of the step before has no pair with it, and the atoms after it have not moved."""
+    potential = NativePotential(random_artifact, skin=0.5)
+    atoms = Atoms("HOHO", [[30.0, 0, 0], [0, 0, 0], [0, 0, 1.2], [0, 1.2, 0]])
+    evaluate(potential, atoms)
+    atoms.positions[0, 1] = np.nan
+    with pytest.raises(StructureError, match="the position of atom 0 is not finite"):
+        evaluate(potential, atoms)
+
+
 def test_a_search_for_every_change_but_of_positions(random_artifact: Path) -> None:
     potential = NativePotential(random_artifact)
     atoms = box_of_atoms(40)

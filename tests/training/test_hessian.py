@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_a_frame_without_its_partner_is_left_out(dataset: Dataset) -> None:
     frames = labelled_pairs(dataset.select(np.arange(4)))
     pairs = HessianPairs(frames.select([0, 1, 3, 4, 5, 6]), random_student())
     assert len(pairs) == 2
+
+
+def test_frames_of_different_pairs_are_no_pair(dataset: Dataset) -> None:
+    """Of two frames of one molecule, the backward frame of the first and the forward frame of the second failed."""
+    two = dataset.select(np.flatnonzero(dataset.molecule_id == dataset.molecule_id[0])[:2])
+    moved = replace(two, positions=two.positions + np.repeat([[0.0], [0.5]], two.n_atoms, axis=0))
+    frames = labelled_pairs(moved)
+    with pytest.raises(TrainingError, match="no such pair"):
+        HessianPairs(frames.select([0, 3]), random_student())
 
 
 def test_ordinary_frames_are_no_pairs(dataset: Dataset) -> None:

@@ -148,3 +148,20 @@ def test_validation_errors_by_hand(dataset: Dataset) -> None:
     assert errors["valid_energy_mae"] == pytest.approx(np.abs(energy_error).mean(), rel=1e-4)
     variance = ((dataset.forces - dataset.forces.mean(axis=0)) ** 2).sum()
     assert errors["valid_force_r2"] == pytest.approx(1 - (force_error**2).sum() / variance, rel=1e-4)
+
+
+def test_other_data_do_not_resume(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path)
+    relabelled = dataset.select(np.arange(len(dataset)))
+    relabelled.energy[3] += 0.1
+    with pytest.raises(CheckpointError, match="other training or validation data"):
+        run(relabelled, tmp_path)
+
+
+def test_a_validation_that_is_not_finite_stops(dataset: Dataset, tmp_path: Path) -> None:
+    student = small_student(dataset)
+    train_set = GraphSet(dataset.select(np.arange(32)), student)
+    valid_set = GraphSet(dataset.select(np.arange(32, 40)), student)
+    valid_set.energy[2] = torch.nan
+    with pytest.raises(TrainingError, match="errors on the validation set are not finite at step 4"):
+        train(student, train_set, valid_set, CONFIG, tmp_path)

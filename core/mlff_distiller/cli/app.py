@@ -63,5 +63,7 @@ def run_app(command: typer.Typer) -> None:
         getattr(error, "show")()  # noqa: B009 (on usage errors, the only ones that come through)
         sys.exit(getattr(error, "exit_code", 2))
     if status == INTERRUPTED:  # Typer itself gives this status for Ctrl-C
-        errors.print("interrupted; the same command goes on where this one stopped")
+        errors.print(
+            "interrupted; sampling, labelling and training go on where they stopped with the same command"
+        )
     sys.exit(status if isinstance(status, int) else 0)

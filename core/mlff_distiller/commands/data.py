@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mlff_distiller.configuration import load_config
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.extxyz import LabelKeys, read_any, write_extxyz
+from mlff_distiller.data.extxyz import LabelKeys, is_hdf5, read_any, write_extxyz
 from mlff_distiller.data.jobs import Backend
 from mlff_distiller.data.labelling import label_structures
 from mlff_distiller.data.molecules import molecules
@@ -22,7 +22,6 @@ from mlff_distiller.errors import ConfigError
 from mlff_distiller.tables import statistics_table
 from mlff_distiller.training.hessian import displaced_pairs
 
-DATASET_SUFFIXES = (".h5", ".hdf5")
 SMILES_SUFFIXES = (".smi", ".smiles", ".txt")
 
 
@@ -69,7 +68,7 @@ def label_sources(
     Raises:
         ConfigError: Sources of different kinds.
     """
-    datasets = [path for path in structures if path.suffix in DATASET_SUFFIXES]
+    datasets = [path for path in structures if is_hdf5(path)]
     if datasets and len(datasets) < len(structures):
         raise ConfigError("expected datasets (.h5) or structure files, not both")
     inputs = Dataset.concatenate([read_dataset(path) for path in datasets]) if datasets else list(structures)
@@ -88,7 +87,7 @@ def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:
         ConfigError: Unknown suffix.
     """
     dataset = _read(source, keys)
-    if output.suffix in DATASET_SUFFIXES:
+    if is_hdf5(output):
         write_dataset(output, dataset)
     elif output.suffix in (".xyz", ".extxyz"):
         write_extxyz(output, dataset)

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from rich.console import Console
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.engines import find_engine
@@ -84,7 +84,7 @@ def nve_with_progress(
     require("MDAnalysis", extra="analysis")  # now, and not after hours of dynamics
     if reference is not None:
         radial_distribution(reference, elements, 1.0, 2)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     settings = replace(settings, trajectory=frames_path(output))
     with progress_bars(console, "steps") as progress:
         tasks = {}

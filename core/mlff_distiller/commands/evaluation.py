@@ -11,10 +11,10 @@ import numpy as np
 from ase import Atoms
 from rich.console import Console
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.extxyz import LabelKeys, read_any
+from mlff_distiller.data.extxyz import LabelKeys, is_hdf5, read_any
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.errors import ConfigError, DatasetError
 from mlff_distiller.evaluation.force_analysis import ForceAnalysis, analyse_forces
@@ -35,8 +35,6 @@ from mlff_distiller.export.write import SUFFIXES
 from mlff_distiller.model.potential import Potential
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
-
-HDF5_SUFFIXES = (".h5", ".hdf5")
 
 Predictions = tuple[np.ndarray, np.ndarray]  # (S,) eV and (A, 3) eV/Å
 
@@ -103,7 +101,7 @@ def evaluate_model(
         )
     dataset = read_any(path, LabelKeys.parse(keys) if keys else None)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     energy, forces = predict_with_progress(model, dataset, max_atoms, console)
     evaluations = [evaluate_predictions(dataset, energy, forces, model)]
     if teacher is not None and output is not None:
@@ -148,17 +146,16 @@ def analyse_models(
     """
     if len(models) > len(COLORS):
         raise ConfigError(f"expected at most {len(COLORS)} students in one figure, got {len(models)}")
+    make_folder(output)
     if teacher is None:
         dataset = _read_labelled(path, keys)
         reference = dataset.metadata.get("teacher", "labels")
     else:
-        structures = read_any(path) if path.suffix in HDF5_SUFFIXES else _read_frames(path)
-        output.mkdir(parents=True, exist_ok=True)
+        structures = read_any(path) if is_hdf5(path) else _read_frames(path)
         _, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
         reference = teacher
     predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
     analysis = analyse_forces(dataset, reference, predictions)
-    output.mkdir(parents=True, exist_ok=True)
     write_json(output / "analysis.json", {"structures": str(path), "units": UNITS, **analysis.to_dict()})
     with console.status("drawing …"):
         write_figure(analysis, [output / f"force_analysis.{suffix}" for suffix in ("png", "pdf")])

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.structures import read_structures
@@ -112,9 +112,9 @@ def benchmark_with_progress(
         dataset=None if dataset is None else spaced(read_any(dataset), frames),
         memory=memory,
     )
+    make_folder(output)
     with progress_bars(console, "") as progress:
         report = run_benchmark(settings, Bars(progress))
-    output.mkdir(parents=True, exist_ok=True)
     report.write(output)
     draw_benchmark(report, output / "benchmark.png")
     if report.accuracies:

@@ -11,9 +11,9 @@ from rich.progress import Progress, TaskID, TextColumn
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.distill import DistillConfig, StudentReport, distill
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.artifact import Provenance, read_metadata
 from mlff_distiller.export.write import SUFFIXES, write_artifact
-from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_model
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load_model
 from mlff_distiller.training.checkpoint import read_checkpoint
 from mlff_distiller.training.trainer import Reporter
 from mlff_distiller.units import MEV
@@ -29,9 +29,12 @@ def export_student(source: str, output: Path, name: str | None) -> Path:
     if output.suffix not in SUFFIXES.values():
         raise ConfigError(f"expected an output that ends in {' or '.join(SUFFIXES.values())}, got {output}")
     path = artifact_path(source)
-    provenance = Provenance() if path.suffix == CHECKPOINT_SUFFIX else load(path).metadata.provenance
-    if path.suffix == CHECKPOINT_SUFFIX:
-        provenance = Provenance(training={"config": read_checkpoint(path).get("config", {})})
+    if (
+        path.suffix == CHECKPOINT_SUFFIX
+    ):  # it knows the settings of its training, and not those of the whole run
+        provenance = Provenance(training={"config": {"training": read_checkpoint(path).get("config", {})}})
+    else:
+        provenance = read_metadata(path).provenance
     return write_artifact(load_model(path), name or output.stem, provenance, output)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.student_teacher import student_teacher
 from mlff_distiller.data.teachers import Teacher, load_teacher
@@ -19,7 +19,7 @@ from mlff_distiller.evaluation.audit_figure import draw_audit
 from mlff_distiller.evaluation.audit_files import AuditedRun, write_audit, write_improvement
 from mlff_distiller.evaluation.evidence import read_evidence
 from mlff_distiller.evaluation.model_card import model_card
-from mlff_distiller.evaluation.training_regime import held_out_regimes
+from mlff_distiller.evaluation.training_regime import matching_regime
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.registry import artifact_path
@@ -71,7 +71,10 @@ def audit_with_progress(
     """
     path = artifact_path(model)
     metadata = read_metadata(path)
-    held_out_regimes(metadata)  # an artifact without them fails here, before any work
+    matching_regime(
+        metadata, 0.0, settings.regime
+    )  # no held-out errors, no such regime: here, before any work
+    make_folder(output)
     labeller = _teacher(metadata, teacher)
     student = student_teacher(str(path))
     with progress_bars(console, "frames") as progress:
@@ -93,7 +96,6 @@ def audit_with_progress(
     run = AuditedRun(
         model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller
     )
-    output.mkdir(parents=True, exist_ok=True)
     files = write_audit(audit, run, output)
     formula = source.frames[0].get_chemical_formula()
     draw_audit(audit, f"{metadata.name} against {labeller.name}: {formula}", output / "audit.png")

@@ -9,6 +9,7 @@ ASE's sign and Voigt order xx yy zz yz xz xy.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,6 +103,13 @@ class Dataset:
     def batch(self) -> np.ndarray:
         """(A,) int64, the structure that each atom belongs to."""
         return np.repeat(np.arange(len(self)), self.n_atoms)
+
+    def sha256(self) -> str:
+        """Hash of the structures and their energies and forces, by which provenance and checkpoints know them."""
+        digest = hashlib.sha256()
+        for array in (self.atomic_numbers, self.splits, self.positions, self.energy, self.forces):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def select(self, indices: ArrayLike) -> Dataset:
         """The structures at ``indices`` (integers, repeats allowed, or a mask of S booleans), in that order.

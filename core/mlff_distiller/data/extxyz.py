@@ -30,7 +30,6 @@ from mlff_distiller.errors import ConfigError, DatasetError
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
-_PROPERTIES = "Properties=species:S:1:pos:R:3:REF_forces:R:3"
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,16 @@ def read_any(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> Dat
             f"{path}: expected no keys for an HDF5 file, whose names are fixed. Leave out --keys."
         )
     return read_dataset(path)
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether the name is that of a dataset file."""
+    return Path(path).suffix.lower() in _HDF5_SUFFIXES
+
+
+def is_labelled(path: str | os.PathLike[str]) -> bool:
+    """Whether the name is that of a file which `read_any` reads."""
+    return Path(path).suffix.lower() in _HDF5_SUFFIXES + _XYZ_SUFFIXES
 
 
 def read_extxyz(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> Dataset:

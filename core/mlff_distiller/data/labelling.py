@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mlff_distiller.data.runs import (
     write_run,
 )
 from mlff_distiller.data.structures import from_arrays, read_structures, to_arrays
-from mlff_distiller.errors import ConfigError, TeacherError
+from mlff_distiller.errors import ConfigError, DatasetError, TeacherError
 
 
 def label_structures(
@@ -95,8 +96,22 @@ class LabelWorker:
 def _named(structures: Dataset | Sequence[str | Path | Atoms]) -> list[tuple[str, Atoms]]:
     if not isinstance(structures, Dataset):
         return read_structures(structures)
+    for name in set(structures.molecule_id.tolist()):
+        if charge := _formal_charge(name):
+            raise DatasetError(
+                f"{name} has the charge {charge:+d}, and a dataset holds no charges: these frames would be labelled as "
+                "neutral. Label ions from structures with initial charges, or sample them with this teacher"
+            )
     frames = [structures.atoms(index) for index in range(len(structures))]
     return [(frame.info.get("molecule_id", ""), frame) for frame in frames]
+
+
+def _formal_charge(smiles: str) -> int:
+    """The sum of the charges in a SMILES, which stand at the end of its brackets: [NH4+], [Ca++], [O-2:1]."""
+    charges = re.findall(r"\[[^\[\]]*?([+-]+)(\d*)(?::\d+)?\]", smiles)
+    return sum(
+        (1 if signs[0] == "+" else -1) * (int(size) if size else len(signs)) for signs, size in charges
+    )
 
 
 def _item(name: str, atoms: Atoms) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.schema import write_dataset
 from mlff_distiller.errors import ConfigError, DatasetError, OutputError
@@ -53,7 +53,7 @@ class PartStore:
         self.folder = self.output.with_name(self.output.name + ".parts")
         if self.output.exists() and not self.folder.exists():
             raise ConfigError(f"{self.output} exists already. Delete it, or choose another output.")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         for leftover in self.folder.glob("*.tmp"):
             leftover.unlink()
         self.created = self._open_plan(run)

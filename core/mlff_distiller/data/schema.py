@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Literal
 
 import h5py
 import numpy as np
@@ -89,9 +88,7 @@ def read_dataset(path: str | os.PathLike[str]) -> Dataset:
     return dataset
 
 
-def write_dataset(
-    path: str | os.PathLike[str], dataset: Dataset, compression: Literal["gzip", "lzf"] = "gzip"
-) -> None:
+def write_dataset(path: str | os.PathLike[str], dataset: Dataset) -> None:
     """Write a dataset file.
 
     Equal datasets give equal bytes. An older file stays until the new one is complete.
@@ -99,7 +96,6 @@ def write_dataset(
     Args:
         path: Where to; the folder must exist.
         dataset: What to write. Its ``metadata`` become attributes; "units" is added.
-        compression: "gzip" is smaller, "lzf" faster.
 
     Raises:
         DatasetError: The dataset would not be read back (see `validate`).
@@ -111,7 +107,7 @@ def write_dataset(
     # HDF5 1.10 has checksums on the file's structure; before, a flipped bit could turn forces into zeros.
     with h5py.File(image, "w", libver=("v110", "v110")) as file:
         for where, values in _arrays_of(dataset).items():
-            file.create_dataset(where, data=values, compression=compression, shuffle=True)
+            file.create_dataset(where, data=values, compression="gzip", shuffle=True)
         write_metadata(file.require_group(GROUP), dataset.metadata, str(path))
     replace_file(path, [image.getbuffer()])
 

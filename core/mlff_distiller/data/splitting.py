@@ -113,6 +113,12 @@ def _components(dataset: Dataset) -> list[tuple[str, ...]]:
     return components
 
 
+def molecules_of(dataset: Dataset) -> set[str]:
+    """The molecules in a dataset, as far as its structures are named."""
+    keys = set(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True))
+    return {molecule for name, regime in keys if name for molecule in molecules_in(name, regime)}
+
+
 def molecules_in(molecule_id: str, regime: str = "") -> tuple[str, ...]:
     """The molecules that an id names: "A.B" is A and B; a file name ("ice.cif") is one, as is any crystal."""
     if regime == "periodic":

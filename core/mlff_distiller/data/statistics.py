@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from vesin import ase_neighbor_list
 
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.splitting import molecules_in
+from mlff_distiller.data.splitting import molecules_of
 from mlff_distiller.errors import DatasetError
 
 UNKNOWN = "unknown"
@@ -96,7 +96,7 @@ def dataset_statistics(dataset: Dataset) -> DatasetStatistics:
     return DatasetStatistics(
         n_structures=len(dataset),
         n_atoms=len(dataset.atomic_numbers),
-        n_molecules=_count_molecules(dataset),
+        n_molecules=len(molecules_of(dataset)),
         n_with_stress=0 if dataset.stress is None else int(np.isfinite(dataset.stress).all(axis=1).sum()),
         elements={chemical_symbols[z]: count for z, count in zip(numbers, atoms_of.tolist(), strict=True)},
         regimes=dict(zip(names.tolist(), structures_of.tolist(), strict=True)),
@@ -111,11 +111,6 @@ def dataset_statistics(dataset: Dataset) -> DatasetStatistics:
         min_distance=float(distances[closest]) if has_pair else None,
         min_distance_structure=closest if has_pair else None,
     )
-
-
-def _count_molecules(dataset: Dataset) -> int:
-    pairs = set(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True))
-    return len({molecule for name, regime in pairs if name for molecule in molecules_in(name, regime)})
 
 
 def _rms_by(labels: np.ndarray, squares: np.ndarray, order: list[str]) -> dict[str, float]:

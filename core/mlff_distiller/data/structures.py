@@ -10,6 +10,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from mlff_distiller.data.teachers.charge import charge_problem
 from mlff_distiller.errors import DatasetError
 
 _ARRAYS = ("numbers", "positions", "initial_charges", "initial_magmoms")  # the last two where atoms have them
@@ -41,7 +42,7 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
         name, or the formula of Atoms.
 
     Raises:
-        DatasetError: A file cannot be read, or there is no structure at all.
+        DatasetError: A file cannot be read, a structure states two different charges, or there is no structure at all.
     """
     named = [
         (str(atoms.info.get("molecule_id", name)), atoms)
@@ -51,6 +52,11 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
     ]
     if not named:
         raise DatasetError("Expected at least one structure, got none.")
+    for index, (name, atoms) in enumerate(named):
+        if problem := charge_problem(
+            atoms
+        ):  # `to_arrays` leaves info out, and with it a charge that stands only there
+            raise DatasetError(f"structure {index} ({name}): {problem}")
     return named
 
 

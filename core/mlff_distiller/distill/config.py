@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from ase.data import atomic_numbers
+from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT
@@ -12,6 +14,7 @@ from mlff_distiller.data.sampling.config import SamplingConfig
 from mlff_distiller.training.config import TrainingConfig
 
 Preset = Literal["original", "tiny", "ultra-tiny"]
+DEFAULT_CUTOFF = 5.0  # Å
 SOURCES = ("molecules", "parts", "structures", "datasets")
 
 
@@ -51,6 +54,18 @@ class DataConfig:
             raise ValueError("expected a file for each of train, valid and test")
         return self
 
+    @field_validator("fractions")
+    @classmethod
+    def _add_up(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(fractions) < 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
+            raise ValueError("expected three fractions, none negative, that add up to 1, as in 0.8, 0.1, 0.1")
+        return fractions
+
+    def files_of(self, part: Literal["train", "valid", "test"]) -> list[str]:
+        """The files given for one of the parts."""
+        files = (self.parts or {}).get(part, [])
+        return [files] if isinstance(files, str) else files
+
 
 @dataclass(frozen=True, config=STRICT)
 class DistillConfig:
@@ -82,15 +97,33 @@ class DistillConfig:
     teacher_options: dict[str, Any] = Field(default_factory=dict)
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     students: list[Preset] = Field(default_factory=lambda: ["tiny"], min_length=1)
-    cutoff: float = Field(default=5.0, gt=0)
-    elements: list[str] | None = None
+    cutoff: float = Field(default=DEFAULT_CUTOFF, gt=0)
+    elements: Annotated[list[str], Field(min_length=1)] | None = None
     init: str | None = None
     guide: str | None = None
     guide_weight: float = Field(default=0.5, gt=0, le=1)
     committee: int = Field(default=1, ge=1, le=64)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    formats: list[Literal["torchscript", "onnx"]] = Field(default_factory=lambda: ["torchscript", "onnx"])
+    formats: list[Literal["torchscript", "onnx"]] = Field(
+        default_factory=lambda: ["torchscript", "onnx"], min_length=1
+    )
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> DistillConfig:
+        if len(set(self.students)) < len(self.students):
+            raise ValueError("students: expected each preset once; for several of one preset set committee")
+        if self.guide == "previous" and "torchscript" not in self.formats:
+            raise ValueError(
+                "guide: 'previous' reads the student's TorchScript file, so formats must name torchscript"
+            )
+        if unknown := [symbol for symbol in self.elements or [] if atomic_numbers.get(symbol, 0) == 0]:
+            raise ValueError(f"elements: expected chemical symbols, got {', '.join(unknown)}")
+        if self.init is not None and (self.elements is not None or self.cutoff != DEFAULT_CUTOFF):
+            raise ValueError(
+                "init: the student to start from has its cutoff and its elements; leave out those settings"
+            )
+        return self
 
     def student_name(self, preset: str) -> str:
         """Name of the artifact of one of the students."""

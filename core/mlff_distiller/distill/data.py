@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.extxyz import read_any
+from mlff_distiller.data.extxyz import is_labelled, read_any
 from mlff_distiller.data.molecules import molecules as builtin_molecules
 from mlff_distiller.data.sampling import sample_molecules, sample_structures
+from mlff_distiller.data.sampling.conformers import canonical_smiles
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.splitting import split_by_molecule
 from mlff_distiller.distill.config import DataConfig, DistillConfig
@@ -27,7 +28,7 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         DistillerError: See the samplers and readers.
     """
     data = config.data
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if data.datasets:
         return _split(Dataset.concatenate([read_any(Path(path)) for path in data.datasets]), config)
     if data.structures:
@@ -37,10 +38,8 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         return _split(read_dataset(output), config)
     if data.parts is not None:
         return {
-            name: _given_part(
-                [files] if isinstance(files, str) else files, folder / f"{name}.h5", config, show_progress
-            )
-            for name, files in data.parts.items()
+            name: _given_part(data.files_of(name), folder / f"{name}.h5", config, show_progress)
+            for name in data.parts
         }
     return {
         name: _sampled(smiles, folder / f"{name}.h5", config, show_progress)
@@ -66,17 +65,9 @@ def read_smiles(path: Path) -> list[str]:
     return smiles
 
 
-def dataset_hash(dataset: Dataset) -> str:
-    """SHA-256 of structures and labels, for provenance."""
-    digest = hashlib.sha256()
-    for array in (dataset.atomic_numbers, dataset.splits, dataset.positions, dataset.energy, dataset.forces):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def _given_part(files: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
     paths = [Path(file) for file in files]
-    if all(path.suffix in (".h5", ".hdf5", ".xyz", ".extxyz") for path in paths):
+    if all(is_labelled(path) for path in paths):
         return Dataset.concatenate([read_any(path) for path in paths])
     smiles = [text for path in paths for text in read_smiles(path)]
     return _sampled(smiles, output, config, show_progress)
@@ -97,8 +88,9 @@ def split_smiles(
 
     Raises:
         ConfigError: Fewer than three molecules.
+        SamplingError: A SMILES cannot be read.
     """
-    unique = list(dict.fromkeys(smiles))
+    unique = list(dict.fromkeys(canonical_smiles(text) for text in smiles))
     chosen = [unique[k] for k in np.random.default_rng(seed).permutation(len(unique))[:n_molecules]]
     if len(chosen) < 3:
         raise ConfigError(
@@ -116,9 +108,20 @@ def split_smiles(
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
+    _claim_molecules(smiles, output)
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
     return read_dataset(output)
+
+
+def _claim_molecules(smiles: Sequence[str], output: Path) -> None:
+    """Write the list that a part is sampled from beside it, or make sure that it is that of an earlier call."""
+    path, text = output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{output} was sampled from other molecules (see {path}). Choose another output folder, or delete this one"
+        )
+    replace_file(path, [text.encode()])
 
 
 def _sampling_arguments(config: DistillConfig, show_progress: bool) -> dict:

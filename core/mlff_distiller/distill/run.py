@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,15 @@ import torch
 import yaml
 from ase.data import atomic_numbers, chemical_symbols
 
-from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.extxyz import read_any
+from mlff_distiller.data.extxyz import is_labelled, read_any
+from mlff_distiller.data.splitting import molecules_in, molecules_of
 from mlff_distiller.data.statistics import fit_reference_energies
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
-from mlff_distiller.distill.data import dataset_hash, prepare_parts
+from mlff_distiller.distill.data import prepare_parts
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.reference_shift import align_references
@@ -36,6 +38,8 @@ from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.trainer import Reporter, TrainingResult, train
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[str], Reporter]  # gives a reporter for a student's training
 
 
@@ -46,14 +50,16 @@ class StudentReport:
     Attributes:
         name: Of the artifact.
         files: What was exported, by format.
-        test: Errors on molecules that neither training nor validation saw.
+        test: Errors on the test part.
         seconds: Training time.
+        unseen_molecules: Whether no molecule of the test part is in the training or validation part.
     """
 
     name: str
     files: dict[str, Path]
     test: Accuracy
     seconds: float
+    unseen_molecules: bool
 
 
 def distill(
@@ -87,8 +93,15 @@ def distill(
 
 
 def _check_processes(config: DistillConfig) -> None:
-    """Under torchrun every process runs this code: only the training may be shared."""
-    labelled = config.data.datasets or config.data.parts
+    """Several devices need torchrun, and under torchrun every process runs this code: only the training may be shared."""
+    devices, data = config.training.devices, config.data
+    if devices != 1 and "WORLD_SIZE" not in os.environ:
+        raise ConfigError(
+            f"training.devices is {devices}: start a process for each with torchrun (docs/training.md), or set it to 1"
+        )
+    labelled = data.datasets or (
+        data.parts and all(is_labelled(file) for part in data.parts for file in data.files_of(part))
+    )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (labelled and len(config.students) == 1):
         raise ConfigError(
             "under torchrun, train one student on labelled files: sample first with `mlffd sample` in one process"
@@ -101,7 +114,7 @@ def _is_first_process() -> bool:
 
 def _claim(output: Path, config: DistillConfig) -> None:
     """Write the settings, or make sure that those of an earlier call are the same."""
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
     path = output / "distill.yaml"
     if path.exists() and not _is_same(path, config):
@@ -144,8 +157,9 @@ def _distill_student(
     folder = output / name
     guide = previous if config.guide == "previous" else config.guide
     labels = parts["train"] if guide is None else mix_labels(parts["train"], guide, config.guide_weight)
+    learnt = {**parts, "train": labels}
     results = [
-        _trained(run, preset, labels, parts["valid"], place, progress(place.name) if progress else None)
+        _trained(run, preset, learnt, place, progress(place.name) if progress else None)
         for run, place in _members(config, folder)
     ]
     model = results[0].student
@@ -160,7 +174,9 @@ def _distill_student(
     files: dict[str, Path] = {}
     if _is_first_process():
         files = write_artifacts(model, name, provenance, folder, formats)
-    return StudentReport(name, files, test, sum(result.seconds for result in results))
+    seen = molecules_of(parts["train"]) | molecules_of(parts["valid"])
+    unseen = seen.isdisjoint(molecules_of(parts["test"]))
+    return StudentReport(name, files, test, sum(result.seconds for result in results), unseen)
 
 
 def _members(config: DistillConfig, folder: Path) -> list[tuple[DistillConfig, Path]]:
@@ -183,16 +199,31 @@ def _members(config: DistillConfig, folder: Path) -> list[tuple[DistillConfig, P
 def _trained(
     config: DistillConfig,
     preset: str,
-    train_data: Dataset,
-    valid_data: Dataset,
+    parts: Mapping[str, Dataset],
     folder: Path,
     report: Reporter | None,
 ) -> TrainingResult:
+    train_data, valid_data = parts["train"], parts["valid"]
     student = _new_student(config, preset, train_data)
     train_set, valid_set = GraphSet(train_data, student), GraphSet(valid_data, student)
-    source = config.data.hessian_pairs
-    pairs = HessianPairs(read_any(source), student) if source is not None else None
+    pairs = None
+    if config.data.hessian_pairs is not None:
+        pairs = HessianPairs(_unseen(read_any(config.data.hessian_pairs), parts), student)
     return train(student, train_set, valid_set, config.training, folder, report, pairs)
+
+
+def _unseen(pairs: Dataset, parts: Mapping[str, Dataset]) -> Dataset:
+    """The pairs of molecules that are in no part that the student is judged by."""
+    judged_by = molecules_of(parts["valid"]) | molecules_of(parts["test"])
+    keys = zip(pairs.molecule_id.tolist(), pairs.regime.tolist(), strict=True)
+    kept = np.array([judged_by.isdisjoint(molecules_in(*key)) for key in keys], dtype=bool)
+    if not kept.all():
+        logger.warning(
+            "%d of %d frames of the curvature term are left out: their molecules are in the validation or test part",
+            int((~kept).sum()),
+            len(pairs),
+        )
+    return pairs.select(kept)
 
 
 def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> StudentForceField:
@@ -274,8 +305,8 @@ def _provenance(
         name: {
             "structures": len(part),
             "atoms": len(part.atomic_numbers),
-            "molecules": len({m for ids in part.molecule_id.tolist() for m in ids.split(".")}),
-            "sha256": dataset_hash(part),
+            "molecules": len(molecules_of(part)),
+            "sha256": part.sha256(),
         }
         for name, part in parts.items()
     }

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mlff_distiller.evaluation.audit import Audit
-from mlff_distiller.evaluation.plots import new_figure
+from mlff_distiller.evaluation.plots import new_figure, save_figure
 from mlff_distiller.units import MEV
 
 NEAR = (
@@ -38,7 +38,7 @@ def draw_audit(audit: Audit, title: str, path: Path) -> None:
             axes.axvline(number, color="tab:red", alpha=0.3, linewidth=1)
     for axes in (force, distance):
         axes.set_xlabel("frame of the trajectory")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _draw_force_error(axes: Axes, audit: Audit) -> None:

@@ -84,19 +84,17 @@ def write_r_squared(
     )
 
 
-def write_values(axes: Axes, values: list[tuple[str, str]], corner: str = "upper left") -> None:
-    """Lines of text in a corner, each in the colour of its student."""
-    vertical, horizontal = corner.split()
-    down = vertical == "upper"
-    for k, (text, color) in enumerate(values if down else values[::-1]):
+def write_values(axes: Axes, values: list[tuple[str, str]]) -> None:
+    """Lines of text in the upper left corner, each in the colour of its student."""
+    for k, (text, color) in enumerate(values):
         axes.annotate(
             text,
-            xy=(0 if horizontal == "left" else 1, 1 if down else 0),
+            xy=(0, 1),
             xycoords="axes fraction",
-            xytext=(3 if horizontal == "left" else -3, (-3 - 8.5 * k) if down else (3 + 8.5 * k)),
+            xytext=(3, -3 - 8.5 * k),
             textcoords="offset points",
-            ha=horizontal,
-            va="top" if down else "bottom",
+            ha="left",
+            va="top",
             color=color,
             bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.6},
         )

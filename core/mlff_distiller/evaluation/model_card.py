@@ -110,7 +110,7 @@ def _training(metadata: Metadata) -> str:
     config = training.get("config", {})
     run = config.get("training", {})
     rows = {
-        "started from": config.get("init") or "random weights",
+        "started from": (config["init"] or "random weights") if "init" in config else NOT_RECORDED,
         "epochs, batch": f"{run.get('epochs', NOT_RECORDED)}, {run.get('batch_size', NOT_RECORDED)} structures",
         "learning rate": f"{run.get('optimizer', {}).get('learning_rate', NOT_RECORDED)}",
         "seed": f"{config.get('seed', NOT_RECORDED)}",

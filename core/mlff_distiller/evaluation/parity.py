@@ -28,7 +28,7 @@ from mlff_distiller.export.verify import ENERGY_TOLERANCE, FORCE_TOLERANCE, chec
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.potential import Potential
 from mlff_distiller.native import NativePotential
-from mlff_distiller.neighbors import torch_neighbors, vesin_neighbors
+from mlff_distiller.neighbors import torch_cell_neighbors, torch_neighbors, vesin_neighbors
 from mlff_distiller.registry import artifact_path, load, load_model
 
 VIRIAL_TOLERANCE = 1e-4  # eV per atom
@@ -222,7 +222,10 @@ def _largest(values: Iterable[float]) -> float:
 
 def _same_edges(atoms: Atoms, cutoff: float) -> bool:
     _, positions, cell, pbc = structure_tensors(atoms)
-    searches = [vesin_neighbors(positions, cell, pbc, cutoff), torch_neighbors(positions, cell, pbc, cutoff)]
+    searches = [
+        search(positions, cell, pbc, cutoff)
+        for search in (vesin_neighbors, torch_neighbors, torch_cell_neighbors)
+    ]
     i, j, shifts = ase_neighbor_list("ijS", atoms, cutoff)
     searches.append((torch.from_numpy(np.stack([i, j])), torch.from_numpy(shifts)))
     rows = [np.unique(torch.cat([edges.T, s], dim=1).numpy(), axis=0) for edges, s in searches]

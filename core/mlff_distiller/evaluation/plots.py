@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.evaluation.drift import FS_PER_NS, Drift, EnergyTrace
 from mlff_distiller.evaluation.metrics import ForceErrors
 from mlff_distiller.evaluation.nve import NVEReport
@@ -22,6 +24,17 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix; an older file stays until the new one is complete.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:], dpi=150)
+    replace_file(path, [content.getbuffer()])
 
 
 def draw_force_parity(labels: np.ndarray, predicted: np.ndarray, errors: ForceErrors, path: Path) -> None:
@@ -38,7 +51,7 @@ def draw_force_parity(labels: np.ndarray, predicted: np.ndarray, errors: ForceEr
         f"R² {errors.r2:.4f}, MAE {MEV * errors.mae:.0f} meV/Å, {errors.n_atoms} atoms", fontsize=10
     )
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def draw_energies(trace: EnergyTrace, drift: Drift, path: Path) -> None:
@@ -54,7 +67,7 @@ def draw_energies(trace: EnergyTrace, drift: Drift, path: Path) -> None:
     below.set_title(f"drift {drift.slope:+.2f} ± {drift.standard_error:.2f} meV/atom/ns", fontsize=10)
     for axes in (above, below):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 RadialDistribution = tuple[np.ndarray, np.ndarray]  # r (Å) and g
@@ -92,7 +105,7 @@ def draw_nve(
         structure.set(xlabel="time (ps)", ylabel="RMSD from the start (Å)", ylim=(0, None))
     for axes in panels.values():
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _draw_total_energy(axes: Axes, report: NVEReport) -> None:

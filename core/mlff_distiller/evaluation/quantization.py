@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.benchmark.formats import EXPORTED, export_schemes
@@ -91,6 +92,8 @@ def quantize_student(
     """
     for scheme in schemes:
         find_scheme(scheme)
+    if not batches or min(batches) < 1 or rounds < 1:
+        raise ConfigError(f"expected batches and rounds of at least 1, got {list(batches)} and {rounds}")
     path = artifact_path(model)
     if path.suffix in (CHECKPOINT_SUFFIX, ".onnx"):
         raise ConfigError(
@@ -98,7 +101,7 @@ def quantize_student(
         )
     if len(dataset) == 0:
         raise ConfigError("expected labelled structures to measure errors on, got an empty dataset")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     done = progress.stage("export", 1)
     files = export_schemes(path, [EXPORTED, *schemes], folder)
     done()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.errors import ArtifactError, ConfigError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import OnnxPotential, save_onnx
@@ -35,7 +36,7 @@ def write_artifacts(
         ArtifactError: A format disagrees with the live model, or cannot be written.
         ConfigError: Unknown format.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return {
         which: write_artifact(model, name, provenance, folder / f"{name}{suffix_of(which)}")
         for which in formats

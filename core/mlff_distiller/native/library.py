@@ -17,7 +17,7 @@ from mlff_distiller.errors import (
     StructureError,
 )
 
-INTERFACE_VERSION = 2  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
+INTERFACE_VERSION = 3  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
 LIBRARY_PATH = Path(__file__).parent / "libmlffd.so"
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
 HEADER_FOLDER = (

@@ -52,6 +52,7 @@ class GraphSet:
             raise TrainingError("the dataset holds no structures; there is nothing to learn from")
         self.dtype = student.energy_scale.dtype
         self.names = dataset.molecule_id
+        self.sha256 = dataset.sha256()
         self.atom_splits = dataset.splits
         numbers = torch.from_numpy(dataset.atomic_numbers)
         unknown = sorted(set(numbers.tolist()) - set(student.elements))

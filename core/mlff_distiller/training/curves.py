@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.evaluation.plots import new_figure
+from mlff_distiller.evaluation.plots import new_figure, save_figure
 from mlff_distiller.units import MEV
 
 
@@ -73,4 +73,4 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.tick_params(which="minor", labelsize=7)
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

@@ -21,6 +21,7 @@ from mlff_distiller.errors import TrainingError
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet
 
+LARGEST_STEP = 0.2  # Å that an atom may move from frame to frame of a pair
 FORWARD, BACKWARD = "pair+", "pair-"  # regimes of the two frames
 
 
@@ -139,4 +140,11 @@ def _complete_pairs(dataset: Dataset) -> np.ndarray:
     same = (dataset.n_atoms[:-1] == dataset.n_atoms[1:]) & (
         dataset.molecule_id[:-1] == dataset.molecule_id[1:]
     )
-    return np.flatnonzero(matching & same)
+    candidates = np.flatnonzero(matching & same)
+    # Where two frames between them have failed, those of two pairs meet: then the directions are no small step.
+    return np.array([k for k in candidates if _is_small_step(dataset, int(k))], dtype=np.int64)
+
+
+def _is_small_step(dataset: Dataset, index: int) -> bool:
+    step = np.linalg.norm(_positions(dataset, index) - _positions(dataset, index + 1), axis=1)
+    return bool(step.max() < LARGEST_STEP)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.configuration import to_plain
 from mlff_distiller.errors import CheckpointError, TrainingError
 from mlff_distiller.model.potential import StudentForceField
@@ -79,7 +80,7 @@ def train(
 
     Raises:
         TrainingError: The loss is not finite, or a curvature term is asked for without pairs.
-        CheckpointError: ``output`` holds a run with other settings.
+        CheckpointError: ``output`` holds a run with other settings or on other data.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step is complete and saved.
     """
     if config.threads is not None:
@@ -147,7 +148,7 @@ class _Run:
                 latest = self._validate()
                 self.save_last()
                 saved = time.monotonic()
-            if self.step == self.total_steps:
+            if self.step >= self.total_steps:
                 return
             epoch, position = divmod(self.step, self.steps_per_epoch)
             for indices in self._epoch_batches(epoch)[position:]:
@@ -155,11 +156,21 @@ class _Run:
                 self.seconds = before + time.monotonic() - started
                 if report is not None:
                     report(self.step, self.total_steps, latest)
-                if interrupts.pending or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                interrupted, due = self._agreed(
+                    interrupts.pending, time.monotonic() - saved > 60 * self.config.checkpoint_minutes
+                )
+                if interrupted or due:
                     self.save_last()
                     saved = time.monotonic()
-                if interrupts.pending:
+                if interrupted:
                     raise KeyboardInterrupt
+
+    def _agreed(self, *wishes: bool) -> list[bool]:
+        """What any process wishes: saving waits for all of them, so they must come to it at the same step."""
+        if self.fabric.world_size == 1:
+            return list(wishes)
+        wished = torch.tensor(wishes, dtype=torch.int64, device=self.fabric.device)
+        return [bool(n) for n in cast(Tensor, self.fabric.all_reduce(wished, reduce_op="sum"))]
 
     def _validation_due(self) -> bool:
         """At the end of an epoch that is to be validated and is not yet: also after a kill between the two."""
@@ -215,6 +226,11 @@ class _Run:
         errors = validation_errors(
             self.evaluator, self.valid_set, self.config.loss, self.config.max_atoms, self.fabric.device
         )
+        if not all(math.isfinite(value) for value in errors.values()):
+            raise TrainingError(
+                f"the errors on the validation set are not finite at step {self.step}: {errors}. Look in it for labels out "
+                "of all proportion and for atoms on top of each other"
+            )
         n_steps = self.sums.pop("steps")
         means = {f"train_{name}": total / n_steps for name, total in self.sums.items()}
         self.sums = dict.fromkeys(_SUMS, 0.0)
@@ -253,13 +269,17 @@ class _Run:
             sums=dict(self.sums),
             curves=list(self.curves.rows),
             config=to_plain(self.config),
+            data=self._data(),
         )
+
+    def _data(self) -> dict[str, str]:
+        return {"train": self.train_set.sha256, "valid": self.valid_set.sha256}
 
     def resume(self) -> None:
         """Continue from ``last.ckpt`` if there is one."""
         path = self.output / "last.ckpt"
         if not path.exists():
-            self.output.mkdir(parents=True, exist_ok=True)
+            make_folder(self.output)
             return
         payload = read_checkpoint(path)
         different = _differences(payload["config"], to_plain(self.config))
@@ -267,6 +287,11 @@ class _Run:
             raise CheckpointError(
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
                 "Use the same settings to go on with it, or another output folder to start anew"
+            )
+        if payload.get("data", self._data()) != self._data():  # checkpoints of older versions do not say
+            raise CheckpointError(
+                f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
+                "another output folder to start anew"
             )
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 /* Grows with every incompatible change of this header; compare with mlffd_interface_version(). */
-#define MLFFD_INTERFACE_VERSION 2
+#define MLFFD_INTERFACE_VERSION 3
 
 enum mlffd_status {
   MLFFD_OK = 0,
@@ -109,9 +109,10 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  * an own atom must be there. The neighbour list is a full one of the own atoms, with a skin or without: own
  * atom i has n_neighbors[i] neighbours neighbors[i][k] & index_mask.
  *
- * Periodic images of own atoms may instead follow all of these, as atoms n_all … n_all + n_images - 1: they
- * need positions and no atomic numbers, share the rows of the atoms that they are images of, and are cheaper
- * than ghosts, since a pair with one is computed once.
+ * Periodic images of own atoms, and further images of ghosts, may instead follow all of these, as atoms
+ * n_all … n_all + n_images - 1: they need positions and no atomic numbers, and share the rows of the atoms that they
+ * are images of. They are cheaper than ghosts: nothing is exchanged for them, and a pair of an own atom and an image
+ * of an own atom is computed once.
  *
  * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
  * where n_own = 0 or where something is wrong with this process's atoms. rows is (n_all, width) float32 with
@@ -128,7 +129,7 @@ typedef struct mlffd_neighbor_list {
   const int32_t* const* neighbors; /* (n_own) pointers */
   int32_t index_mask;              /* -1 for none; LAMMPS keeps flags in the upper bits */
   int64_t n_images;
-  const int32_t* image_of; /* (n_images) the own atom of each image */
+  const int32_t* image_of; /* (n_images) the own atom or the ghost that each is an image of */
 } mlffd_neighbor_list;
 
 MLFFD_API int mlffd_n_exchanges(const mlffd_model* model);    /* calls a step: 2 L - 1 for each member */

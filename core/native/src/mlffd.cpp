@@ -152,7 +152,7 @@ int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, con
     require(n_own >= 0 && n_own <= n_all, "expected n_own within 0 … n_all");
     const mlffd_neighbor_list none{};
     require(!list || list->n_images == 0 || list->image_of,
-            "expected the own atoms of the images, got a null pointer");
+            "expected the atoms that the images are images of, got a null pointer");
     require_count(n_all + (list ? list->n_images : 0));
     const mlffd::Exchange with_others{exchange, context};
     system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none,

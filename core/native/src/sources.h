@@ -49,7 +49,8 @@ struct EdgeSource {
   void ghosts(int, const Add&) const {}
 };
 
-// A full list of a domain's own atoms: pairs of two own atoms, or of their periodic images, are in it twice.
+// A full list of a domain's own atoms: pairs of two own atoms, or of their periodic images, are in it twice. Images share
+// the row of the atom that they are images of, be it an own atom or a ghost.
 struct DomainSource {
   const mlffd_neighbor_list& list;
   const double* positions;
@@ -58,18 +59,15 @@ struct DomainSource {
   template <typename Add>
   void both(int i, const Add& add) const {
     each(i, [this, i, &add](std::int32_t j, double x, double y, double z) {
-      if (j < n_own) {
-        if (j > i) add(j, x, y, z);
-      } else if (j >= n_all) {
-        const std::int32_t owner = list.image_of[j - n_all];
-        if (owner > i || (owner == i && is_positive(x, y, z))) add(owner, x, y, z);
-      }
+      const std::int32_t row = row_of(j);
+      if (row < n_own && (row > i || (row == i && is_positive(x, y, z)))) add(row, x, y, z);
     });
   }
   template <typename Add>
   void ghosts(int i, const Add& add) const {
     each(i, [this, &add](std::int32_t j, double x, double y, double z) {
-      if (j >= n_own && j < n_all) add(j, x, y, z);
+      const std::int32_t row = row_of(j);
+      if (row >= n_own) add(row, x, y, z);
     });
   }
 
@@ -78,6 +76,8 @@ struct DomainSource {
   static bool is_positive(double x, double y, double z) {
     return x != 0.0 ? x > 0.0 : y != 0.0 ? y > 0.0 : z > 0.0;
   }
+
+  std::int32_t row_of(std::int32_t j) const { return j < n_all ? j : list.image_of[j - n_all]; }
 
   template <typename Visit>
   void each(int i, const Visit& visit) const {

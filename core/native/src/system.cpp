@@ -16,6 +16,13 @@ constexpr double FURTHEST = 1e9;  // Å from the origin, where float64 still res
 
 std::string atom(std::int64_t index) { return "atom " + std::to_string(index); }
 
+void check_images(std::int64_t n_all, const mlffd_neighbor_list& list) {
+  for (std::int64_t k = 0; k < list.n_images; ++k)
+    if (list.image_of[k] < 0 || list.image_of[k] >= n_all)
+      throw StructureError(atom(n_all + k) + " is said to be an image of " + atom(list.image_of[k]) +
+                           ", which is neither an own atom nor a ghost");
+}
+
 void check_positions(std::int64_t n, const double* positions) {
   for (std::int64_t i = 0; i < n; ++i)
     for (int d = 0; d < 3; ++d) {
@@ -71,16 +78,15 @@ bool System::list_serves(const Made& asked, std::int64_t n, const std::int32_t* 
       made_.atomic_numbers.size() != count ||
       !std::equal(atomic_numbers, atomic_numbers + n, made_.atomic_numbers.begin()))
     return false;
-  double furthest2 = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
     double moved2 = 0.0;
     for (std::size_t d = 0; d < 3; ++d) {
       const double moved = positions[3 * i + d] - made_.positions[3 * i + d];
       moved2 += moved * moved;
     }
-    if (!(moved2 <= furthest2)) furthest2 = moved2;  // NaN goes through to the search, which refuses it
+    if (!(moved2 <= 0.25 * asked.skin * asked.skin)) return false;  // NaN too: the search refuses it
   }
-  return furthest2 <= 0.25 * asked.skin * asked.skin;
+  return true;
 }
 
 void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
@@ -143,6 +149,7 @@ void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::i
                             const Exchange* exchange, const mlffd_results& results) {
   made_.skin = -1.0;
   try {  // everything that can fail here alone comes before the first exchange
+    check_images(n_all, list);
     check_positions(n_all + list.n_images, positions);
     set_species(n_all, atomic_numbers, nullptr);
     graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own),

@@ -1,8 +1,8 @@
 // What the pair style knows of whatever computes the numbers, and what that knows of LAMMPS: plain arrays in eV and Å.
 //
-// Sites are what has a position here: first the owned atoms, then ghosts (copies of other ranks' atoms), then images (periodic
-// copies of owned atoms). Rows are what has features: owned atoms and ghosts. An image shares the row of its owner, so that on a
-// single rank nothing is computed twice.
+// Sites are what has a position here: first the owned atoms, then ghosts (the first copy of each atom of another rank), then
+// images (periodic copies of owned atoms, further copies of ghosts). Rows are what has features: owned atoms and ghosts. An image
+// shares the row of its atom: on a single rank nothing is computed twice, and an atom of another rank is sent once.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace mlffd {
 struct Domain {
   int n_own = 0, n_rows = 0;
   std::vector<int> numbers;       // (n_rows) atomic numbers
-  std::vector<int> image_of;      // (n_sites - n_rows) the owned row of each image
+  std::vector<int> image_of;      // (n_sites - n_rows) the row of each image
   std::vector<double> positions;  // (n_sites, 3) Å
   std::vector<int> first;         // (n_own + 1) neighbours of an owned row are neighbors[first[row]] … neighbors[first[row+1]-1]
   std::vector<int> neighbors;     // sites, up to the cutoff and LAMMPS' skin

@@ -15,10 +15,10 @@ std::unique_ptr<Backend> load_torch_backend(const std::string &path, const Optio
   void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle)
     throw std::runtime_error("the torch backend cannot be loaded (" + std::string(dlerror()) +
-                             "); build it again with 'mlffd lammps build'");
+                             "); build it again with 'mlffd lammps build --force'");
   using Make = Backend *(*)(const char *, const Options *);
   const auto make = reinterpret_cast<Make>(dlsym(handle, "mlffd_make_torch_backend"));
-  if (!make) throw std::runtime_error("the torch backend is of another version; build it again with 'mlffd lammps build'");
+  if (!make) throw std::runtime_error("the torch backend is of another version; build it again with 'mlffd lammps build --force'");
   return std::unique_ptr<Backend>(make(path.c_str(), &options));
 }
 

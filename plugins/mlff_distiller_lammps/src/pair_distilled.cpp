@@ -154,6 +154,8 @@ void PairDistilled::init_style()
     error->all(FLERR, "Pair style distilled: forces act on ghost atoms, so it needs 'newton on'");
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style distilled: it finds the owners of ghosts by their IDs, so it needs atom IDs");
+  if (comm->style != Comm::BRICK && comm->style != Comm::TILED)  // see agree_on_rows
+    error->all(FLERR, "Pair style distilled: expected 'comm_style brick' or 'comm_style tiled'");
   check_neighbors_are_complete();
   neighbor->add_request(this, NeighConst::REQ_FULL);
   // under hybrid, LAMMPS sizes its buffers by what the hybrid style asks for, and that was set before the file was known
@@ -179,8 +181,10 @@ double PairDistilled::init_one(int, int) { return backend->cutoff(); }
 void PairDistilled::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (neighbor->ago == 0 || static_cast<int>(site_of.size()) != atom->nlocal + atom->nghost) {
+  if (neighbor->ago == 0 || made_at != neighbor->lastcall) {  // the same on every rank
+    made_at = neighbor->lastcall;
     assign_sites();
+    agree_on_rows();
     list_neighbors();
   }
   move_sites();
@@ -202,7 +206,8 @@ void PairDistilled::compute(int eflag, int vflag)
   tally();
 }
 
-// Owned atoms, then ghosts, then those ghosts that are periodic images of owned atoms. Types that are NULL have no site.
+// Owned atoms, then the first ghost of each atom of another rank, then the ghosts that are images of either. Types that are
+// NULL have no site.
 void PairDistilled::assign_sites()
 {
   const int n_local = atom->nlocal, n_all = n_local + atom->nghost;
@@ -210,32 +215,27 @@ void PairDistilled::assign_sites()
   atom_of.clear();
   domain.numbers.clear();
   domain.image_of.clear();
-  const auto add_row = [this](int i) {
+  const auto add_site = [this](int i) {
     site_of[i] = static_cast<int>(atom_of.size());
     atom_of.push_back(i);
-    domain.numbers.push_back(number_of_type[atom->type[i]]);
   };
-  std::unordered_map<tagint, int> owned;
-  owned.reserve(n_local);
-  for (int i = 0; i < n_local; i++) {
-    if (number_of_type[atom->type[i]] == 0) continue;
-    add_row(i);
-    owned.emplace(atom->tag[i], site_of[i]);
-  }
-  domain.n_own = static_cast<int>(atom_of.size());
+  std::unordered_map<tagint, int> row_of_tag;
+  row_of_tag.reserve(n_all);
   std::vector<int> images;
-  for (int i = n_local; i < n_all; i++) {
-    if (number_of_type[atom->type[i]] == 0) continue;
-    if (owned.count(atom->tag[i]))
-      images.push_back(i);
-    else
-      add_row(i);
-  }
+  const auto visit = [&](int i) {
+    const int number = number_of_type[atom->type[i]];
+    if (number == 0) return;
+    if (!row_of_tag.emplace(atom->tag[i], atom_of.size()).second) return images.push_back(i);
+    add_site(i);
+    domain.numbers.push_back(number);
+  };
+  for (int i = 0; i < n_local; i++) visit(i);
+  domain.n_own = static_cast<int>(atom_of.size());
+  for (int i = n_local; i < n_all; i++) visit(i);
   domain.n_rows = static_cast<int>(atom_of.size());
   for (const int i : images) {
-    site_of[i] = static_cast<int>(atom_of.size());
-    atom_of.push_back(i);
-    domain.image_of.push_back(owned.at(atom->tag[i]));
+    add_site(i);
+    domain.image_of.push_back(row_of_tag.at(atom->tag[i]));
   }
   domain.positions.resize(3 * atom_of.size());
 }
@@ -305,8 +305,9 @@ void PairDistilled::tally()
 }
 
 // ---- rows between ranks ----------------------------------------------------------------------------------------------
-// A swap of LAMMPS may pass on ghosts that came with an earlier swap, so every atom of LAMMPS packs the row that it points to.
-// Only ghosts with rows of their own unpack.
+// LAMMPS has a ghost for every copy of an atom within reach, most of them copies of what is known already. So only rows that the
+// receiver asked for travel. A swap may pass on ghosts that came with an earlier swap: the first copy is the one with a row, so
+// the row is there by then; and backwards, a row is sent on only after the swaps that add to it.
 
 bool PairDistilled::RankExchange::single_rank() const { return pair.comm->nprocs == 1; }
 
@@ -326,44 +327,59 @@ void PairDistilled::RankExchange::reverse(double *rows, int width)
   pair.comm->reverse_comm(&pair, width);
 }
 
-int PairDistilled::pack_forward_comm(int n, int *atoms, double *buffer, int, int *)
+void PairDistilled::agree_on_rows()
+{
+  asked_for.clear();
+  if (comm->nprocs == 1) return;
+  agreeing = true;
+  comm->reverse_comm(this, 1);
+  agreeing = false;
+}
+
+int PairDistilled::pack_forward_comm(int, int *atoms, double *buffer, int, int *)
 {
   const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  for (int k = 0; k < n; k++)
-    if (const int site = site_of[atoms[k]]; site >= 0)
-      std::memcpy(buffer + static_cast<std::size_t>(k) * width, rows_bytes + domain.row_of_site(site) * row_size, row_size);
-  return n * width;
+  double *target = buffer;
+  for (const int k : asked_for[atoms]) {
+    std::memcpy(target, rows_bytes + domain.row_of_site(site_of[atoms[k]]) * row_size, row_size);
+    target += width;
+  }
+  return static_cast<int>(target - buffer);
 }
 
 void PairDistilled::unpack_forward_comm(int n, int first, double *buffer)
 {
   const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  for (int k = 0; k < n; k++)
-    if (const int site = site_of[first + k]; is_ghost(site))
-      std::memcpy(rows_bytes + site * row_size, buffer + static_cast<std::size_t>(k) * width, row_size);
+  for (int i = first; i < first + n; i++) {
+    if (!is_ghost(site_of[i])) continue;
+    std::memcpy(rows_bytes + site_of[i] * row_size, buffer, row_size);
+    buffer += width;
+  }
 }
 
 int PairDistilled::pack_reverse_comm(int n, int first, double *buffer)
 {
-  for (int k = 0; k < n; k++) {
-    const int site = site_of[first + k];
-    double *target = buffer + static_cast<std::size_t>(k) * row_width;
-    if (is_ghost(site))
-      std::copy_n(rows_double + static_cast<std::size_t>(site) * row_width, row_width, target);
-    else
-      std::fill_n(target, row_width, 0.0);  // an image: its share is in its owner's row already
+  double *target = buffer;
+  for (int i = first; i < first + n; i++) {
+    if (agreeing)
+      *target++ = is_ghost(site_of[i]);
+    else if (is_ghost(site_of[i]))
+      target = std::copy_n(rows_double + static_cast<std::size_t>(site_of[i]) * row_width, row_width, target);
   }
-  return n * row_width;
+  return static_cast<int>(target - buffer);
 }
 
 void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer)
 {
-  for (int k = 0; k < n; k++) {
-    const int site = site_of[atoms[k]];
-    if (site < 0) continue;
-    double *target = rows_double + static_cast<std::size_t>(domain.row_of_site(site)) * row_width;
-    const double *source = buffer + static_cast<std::size_t>(k) * row_width;
-    for (int c = 0; c < row_width; c++) target[c] += source[c];
+  std::vector<int> &asked = asked_for[atoms];
+  if (agreeing) {
+    for (int k = 0; k < n; k++)
+      if (buffer[k] != 0.0) asked.push_back(k);
+    return;
+  }
+  for (const int k : asked) {
+    double *target = rows_double + static_cast<std::size_t>(domain.row_of_site(site_of[atoms[k]])) * row_width;
+    for (int c = 0; c < row_width; c++) target[c] += *buffer++;
   }
 }
 

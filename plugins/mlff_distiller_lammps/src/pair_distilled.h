@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace LAMMPS_NS {
@@ -44,6 +45,7 @@ class PairDistilled : public Pair {
   void map_types(int, char **);
   void check_neighbors_are_complete();
   void assign_sites();
+  void agree_on_rows();
   void list_neighbors();
   void move_sites();
   void check_structure();
@@ -58,10 +60,14 @@ class PairDistilled : public Pair {
   mlffd::Domain domain;       // made anew with every neighbour list, but for the positions
   std::vector<int> atom_of;   // (sites) LAMMPS' atom
   std::vector<int> site_of;   // (LAMMPS' atoms, ghosts included) site, or -1 for types that are NULL
+  bigint made_at = -1;        // the step of LAMMPS' neighbor list that they were made for
   mlffd::Sums sums;
   std::vector<double> force_spread;  // (LAMMPS' owned atoms) for fix pair
 
-  // rows on their way between ranks
+  // Rows on their way between ranks. A swap of LAMMPS sends a list of atoms, which is known by its address: of these, the
+  // receiver has a row of its own for the entries that are asked for here.
+  std::unordered_map<const int *, std::vector<int>> asked_for;
+  bool agreeing = false;
   char *rows_bytes = nullptr;
   std::size_t row_size = 0;
   double *rows_double = nullptr;

@@ -7,14 +7,13 @@ seen them fails.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mlff_distiller.errors import ConfigError
-
-_STRICT = ConfigDict(extra="forbid")
+from mlff_distiller.configuration import STRICT, parse_config, to_plain
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -25,7 +24,7 @@ def _check_ordered(name: str, low: float, high: float) -> None:
         raise ValueError(f"{name}_min must not be above {name}_max, but {low} > {high}")
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ConformerConfig:
     """Start geometries by RDKit: ``n`` conformers, each relaxed by at most ``mmff_steps`` steps of MMFF94."""
 
@@ -33,7 +32,7 @@ class ConformerConfig:
     mmff_steps: Count = 200
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class RelaxConfig:
     """Relaxation with the teacher: ``n`` frames along it, and the start of the other recipes.
 
@@ -45,7 +44,7 @@ class RelaxConfig:
     max_force: Positive = 0.1
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class RattleConfig:
     """Rattle-relax-repeat tree of ``n`` frames; σ is log-uniform in [``sigma_min``, ``sigma_max``] Å.
 
@@ -65,7 +64,7 @@ class RattleConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class DynamicsConfig:
     """Langevin dynamics with the teacher: ``n`` frames at each temperature (K), ``spacing`` fs apart.
 
@@ -80,7 +79,7 @@ class DynamicsConfig:
     spacing: Annotated[float, Field(ge=1)] = 20.0
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ModeConfig:
     """Normal-mode displacements: ``n`` frames at each temperature (K), for at most ``max_atoms`` atoms.
 
@@ -96,7 +95,7 @@ class ModeConfig:
     min_wavenumber: Positive = 100.0
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TorsionConfig:
     """``n`` frames, each with one rotatable bond turned by a uniform angle.
 
@@ -109,7 +108,7 @@ class TorsionConfig:
     max_attempts: Annotated[int, Field(ge=1)] = 10
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class BondConfig:
     """``n`` frames, each with one bond scaled by a uniform factor in [``scale_min``, ``scale_max``]."""
 
@@ -123,7 +122,7 @@ class BondConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ContactConfig:
     """``n`` groups of ``size`` molecules, ``distance_min`` to ``distance_max`` Å (log-uniform) apart.
 
@@ -146,7 +145,7 @@ class ContactConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class DimerConfig(ContactConfig):
     """Pairs of molecules."""
 
@@ -154,7 +153,7 @@ class DimerConfig(ContactConfig):
     size: Literal[2] = 2
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ClusterConfig(ContactConfig):
     """Three molecules or more."""
 
@@ -162,7 +161,7 @@ class ClusterConfig(ContactConfig):
     size: Annotated[int, Field(ge=3)] = 3
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class PeriodicConfig:
     """``n`` frames of a periodic structure, strained, and rattled by σ from ``sigma_min`` to ``sigma_max`` Å.
 
@@ -180,7 +179,7 @@ class PeriodicConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class FilterConfig:
     """Frames to drop: max|F| over ``max_force`` (eV/Å) or a distance under ``min_distance`` (Å).
 
@@ -193,7 +192,7 @@ class FilterConfig:
     max_stretch: Positive | None = 1.0
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class SamplingConfig:
     """How to sample one molecule or structure: one part for each recipe, and the filters at the end."""
 
@@ -211,7 +210,7 @@ class SamplingConfig:
 
     def to_json(self) -> str:
         """All settings as JSON, sorted by name, for the metadata of a dataset."""
-        return _ADAPTER.dump_json(self).decode()
+        return json.dumps(to_plain(self), separators=(",", ":"))
 
     @staticmethod
     def from_json(text: str | bytes) -> SamplingConfig:
@@ -220,10 +219,4 @@ class SamplingConfig:
         Raises:
             ConfigError: A setting is unknown, of the wrong type or out of range.
         """
-        try:
-            return _ADAPTER.validate_json(text)
-        except ValidationError as error:
-            raise ConfigError(f"The sampling settings are not usable. {error}") from error
-
-
-_ADAPTER = TypeAdapter(SamplingConfig)
+        return parse_config(SamplingConfig, json.loads(text), "the sampling settings")

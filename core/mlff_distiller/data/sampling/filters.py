@@ -12,6 +12,7 @@ from ase.neighborlist import neighbor_list
 from mlff_distiller.data.jobs import failure_reason
 from mlff_distiller.data.sampling.config import FilterConfig
 from mlff_distiller.data.sampling.topology import bond_lengths
+from mlff_distiller.data.teachers.base import FAILURES
 
 
 def rejection(frame: Atoms, settings: FilterConfig) -> str | None:
@@ -35,7 +36,7 @@ def kept(frames: Iterable[Atoms], settings: FilterConfig, failures: Counter[str]
                 yield frame
             else:
                 failures[reason] += 1
-    except RuntimeError as error:  # TeacherError and CalculatorError are of this kind
+    except FAILURES as error:
         failures[failure_reason(error)] += 1
 
 

@@ -19,7 +19,7 @@ from mlff_distiller.data.teachers.charge import charge_problem
 from mlff_distiller.errors import TeacherError
 
 # What calculators raise for structures that they cannot treat. Any other exception is a defect and passes.
-_FAILURES = (CalculatorError, RuntimeError, ValueError, ArithmeticError, LookupError)
+FAILURES = (CalculatorError, RuntimeError, ValueError, ArithmeticError, LookupError)
 
 
 def supports_all(atoms: Atoms) -> str | None:
@@ -87,7 +87,7 @@ class Teacher:
             raise self._error(labelled, problem)
         try:
             results = self._results(labelled)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._error(labelled, f"{type(error).__name__}: {error}") from error
         self._check(labelled, results)
         labelled.calc = SinglePointCalculator(labelled, **results | {"energy": float(results["energy"])})

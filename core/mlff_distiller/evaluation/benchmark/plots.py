@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from mlff_distiller.evaluation.benchmark.measure import TEACHER
 from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Measurement
-from mlff_distiller.evaluation.plots import new_figure
+from mlff_distiller.evaluation.plots import new_figure, save_figure
 from mlff_distiller.units import MEV
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -70,7 +70,7 @@ def draw_benchmark(report: BenchmarkReport, path: Path) -> None:
         name = next(iter(teacher.values())).student
         handles.append(Line2D([], [], color="black", linestyle="--", label=f"teacher, {name}"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=SMALL)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _draw_lines(
@@ -155,7 +155,7 @@ def draw_accuracy_speed(report: BenchmarkReport, path: Path) -> None:
         f"errors on {n_structures} labelled structures, {report.environment['threads']} thread(s)",
         fontsize=10,
     )
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
