@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT, parse_config, to_plain
+from mlff_distiller.errors import ConfigError
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -219,4 +220,8 @@ class SamplingConfig:
         Raises:
             ConfigError: A setting is unknown, of the wrong type or out of range.
         """
-        return parse_config(SamplingConfig, json.loads(text), "the sampling settings")
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the sampling settings are no JSON: {error}") from None
+        return parse_config(SamplingConfig, values, "the sampling settings")
