@@ -5,6 +5,7 @@ TORCH   ?= torch==2.13.0
 WORKERS ?= 2
 BIN     := $(VENV)/bin
 DONE    := $(VENV)/.installed
+NATIVE  := core/native/CMakeLists.txt $(wildcard core/native/include/* core/native/src/*.* core/native/src/kernels/*)
 
 # openmm-torch is compiled against one version of torch, in its CUDA build: an environment of its own, of 7 GB
 OPENMM_VENV  ?= .venv-openmm
@@ -20,13 +21,13 @@ help:  ## list the targets
 
 install: $(DONE)  ## make .venv and install the package with everything that development needs
 
-$(DONE): pyproject.toml
+$(DONE): pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-$(OPENMM_DONE): pyproject.toml
+$(OPENMM_DONE): pyproject.toml $(NATIVE)
 	$(PYTHON) -m venv $(OPENMM_VENV)
 	$(OPENMM_BIN)/python -m pip install --quiet $(OPENMM_TORCH)
 	$(OPENMM_BIN)/python -m pip install --quiet --editable ".[openmm,analysis]" hypothesis pytest pytest-xdist

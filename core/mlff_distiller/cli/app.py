@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
 
 from mlff_distiller.errors import DistillerError
 
@@ -44,6 +46,12 @@ Settings = Annotated[
 Keys = Annotated[
     str | None, typer.Option("--keys", help="Label names in extended XYZ, as energy=E,forces=F.")
 ]
+
+
+def print_table(table: Table) -> None:
+    """Print a table at its full width: a narrow terminal wraps the lines, and a file has them whole."""
+    width = Measurement.get(console, console.options.update(width=10_000), table).maximum
+    Console(file=console.file, width=max(width, console.width)).print(table)
 
 
 def run_app(command: typer.Typer) -> None:

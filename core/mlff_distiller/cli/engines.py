@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mlff_distiller.cli.app import Seed, app, console
+from mlff_distiller.cli.app import Seed, app, console, print_table
 
 
 @app.command()
@@ -25,7 +25,7 @@ def verify(
 
     bad_edges, found = verify_with_progress(model, console)
     console.print(f"edge lists: {'agree' if not bad_edges else 'DIFFER on ' + ', '.join(bad_edges)}")
-    console.print(agreement_table(model, found))
+    print_table(agreement_table(model, found))
     for row in found:
         if reason := row.missing or row.failed:
             console.print(f"{row.name}: {escape(reason)}", soft_wrap=True)
@@ -75,6 +75,6 @@ def nve(
         dtype=dtype,
     )
     found = nve_with_progress(model, structure, engine, settings, output, scaling, reference, pair, console)
-    console.print(nve_table(f"{model}, {structure}, {engine}", found))
+    print_table(nve_table(f"{model}, {structure}, {engine}", found))
     files = ("nve.json", "nve.png", "energies.csv", "trajectory.xyz")
     console.print(", ".join(str(output / file) for file in files), soft_wrap=True)

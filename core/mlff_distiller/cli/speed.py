@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mlff_distiller.cli.app import app, console
+from mlff_distiller.cli.app import app, console, print_table
 
 Students = Annotated[
     list[str] | None, typer.Argument(help="Shipped names or artifacts (.pt); default all that are shipped.")
@@ -83,11 +83,11 @@ def benchmark(
         output,
         console,
     )
-    console.print(benchmark_table(report))
+    print_table(benchmark_table(report))
     console.print(", ".join(str(path) for path in sorted(output.glob("*.*"))), soft_wrap=True)
     if before is not None:
         changes = compare_reports(report, before)
-        console.print(comparison_table(changes))
+        print_table(comparison_table(changes))
         if any(change.is_regression for change in changes):
             raise typer.Exit(1)
 
@@ -112,7 +112,7 @@ def quantize(
     from mlff_distiller.commands.speed import quantization_table, quantize_with_progress
 
     found = quantize_with_progress(model, output, schemes, dataset, frames, batches, rounds, threads, console)
-    console.print(quantization_table(model, found))
+    print_table(quantization_table(model, found))
     console.print(", ".join(str(row.file) for row in found), soft_wrap=True)
 
 
@@ -142,7 +142,7 @@ def recommend(
 
     goal = Goal(ns_per_day, None if max_error is None else max_error / MEV, time_step)
     found = recommend_with_progress(structure, students, engine, goal, rounds, steps, report, console)
-    console.print(recommendation_table(f"{structure}, {engine}, {time_step:g} fs", found, goal))
+    print_table(recommendation_table(f"{structure}, {engine}, {time_step:g} fs", found, goal))
     for candidate in found.candidates:
         if candidate.failure is not None:
             console.print(f"{candidate.student} failed: {escape(candidate.failure)}", soft_wrap=True)

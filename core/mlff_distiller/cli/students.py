@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlff_distiller.cli.app import Seed, Settings, app, console
+from mlff_distiller.cli.app import Seed, Settings, app, console, print_table
 from mlff_distiller.errors import ConfigError
 
 
@@ -92,7 +92,7 @@ def models() -> None:
     from mlff_distiller.registry import list_models
     from mlff_distiller.tables import models_table
 
-    console.print(models_table(list_models()))
+    print_table(models_table(list_models()))
 
 
 def _distill(recipe: Path | None, values: dict[str, Any], settings: list[str], output: Path) -> None:
