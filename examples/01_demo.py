@@ -20,7 +20,6 @@ from mlff_distiller.cli import run_app
 from mlff_distiller.commands.students import distill_with_progress
 from mlff_distiller.configuration import load_config
 from mlff_distiller.data.schema import read_dataset
-from mlff_distiller.data.student_teacher import StudentCalculator
 from mlff_distiller.distill import DistillConfig
 from mlff_distiller.evaluation.drift import NVESettings, fit_drift, run_nve
 from mlff_distiller.evaluation.metrics import predict_dataset
@@ -28,6 +27,7 @@ from mlff_distiller.evaluation.plots import draw_energies, draw_force_parity
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.verify import check_structures, compare
 from mlff_distiller.tables import students_table
+from mlff_distiller_ase import DistilledCalculator
 
 ROOT = Path(__file__).parents[1]
 console = Console()
@@ -64,7 +64,7 @@ def main(
     draw_force_parity(test.forces, forces, report.test.forces, output / "parity.png")
     largest = int(test.n_atoms[test.regime == "md-300K"].argmax())
     atoms = test.select(test.regime == "md-300K").atoms(largest)
-    atoms.calc = StudentCalculator(exports["TorchScript"])
+    atoms.calc = DistilledCalculator(exports["TorchScript"])
     settings = NVESettings(n_steps=round(2000 * picoseconds), n_equilibration=1000)
     with Progress(console=console) as progress:
         bar = progress.add_task("dynamics", total=settings.n_steps + settings.n_equilibration)

@@ -12,7 +12,6 @@ from ase.build import molecule
 from ase.optimize import BFGS
 
 from mlff_distiller import list_models, load, load_student
-from mlff_distiller.data.student_teacher import StudentCalculator
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.evaluation.drift import NVESettings, fit_drift, run_nve
 from mlff_distiller.model.presets import PRESETS
@@ -90,7 +89,7 @@ def test_forces_against_the_live_teacher(name: str) -> None:
 def test_relaxes_to_sensible_geometries(name: str) -> None:
     """Bond lengths of ethanol within 0.03 Å of experiment (C-C 1.512, C-O 1.431, O-H 0.971 Å; CCCBDB)."""
     atoms = molecule("CH3CH2OH")
-    atoms.calc = StudentCalculator(load(name))
+    atoms.calc = DistilledCalculator(name)
     with BFGS(atoms, logfile=None) as optimizer:
         assert optimizer.run(fmax=0.02, steps=200)
     assert atoms.get_distance(0, 1) == pytest.approx(1.512, abs=0.03)

@@ -10,10 +10,9 @@ from ase import Atoms, units
 from ase.io import read
 from ase.md.verlet import VelocityVerlet
 
-import mlff_distiller
-from mlff_distiller.data.student_teacher import StudentCalculator
 from mlff_distiller.engines import NVESettings
 from mlff_distiller.evaluation.drift import fit_drift
+from mlff_distiller_ase import DistilledCalculator
 from mlff_distiller_openmm import run_openmm_nve
 from tests.conftest import ethanol
 from tests.openmm.conftest import water_box
@@ -43,7 +42,7 @@ def test_same_velocity_verlet_as_ase(backend: str) -> None:
     trace = run_openmm_nve(atoms, "ultra-tiny", settings, backend=backend)
     again = ethanol()
     run_openmm_nve(again, "ultra-tiny", NVESettings(n_steps=0, n_equilibration=0, dtype="float64"))
-    again.calc = StudentCalculator(mlff_distiller.load("ultra-tiny", dtype="float64"))
+    again.calc = DistilledCalculator("ultra-tiny", dtype="float64")
     VelocityVerlet(again, 0.5 * units.fs).run(10)
     assert again.positions == pytest.approx(atoms.positions, abs=1e-8)
     assert again.get_kinetic_energy() == pytest.approx(trace.kinetic[-1], abs=1e-7)

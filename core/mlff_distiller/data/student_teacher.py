@@ -8,23 +8,21 @@ from typing import Any, ClassVar
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlff_distiller.ase_bridge import PROPERTIES, ase_results, structure_tensors
+from mlff_distiller.ase_bridge import PROPERTIES, ase_results
 from mlff_distiller.data.teachers.base import Teacher
-from mlff_distiller.dynamics import single_evaluation
-from mlff_distiller.export.torchscript import TorchScriptPotential
-from mlff_distiller.registry import load
+from mlff_distiller.dynamics import StructurePotential, load_for_dynamics
 
 
 class StudentCalculator(Calculator):
     """The least ASE calculator around a loaded student, for labelling; `mlff_distiller_ase` has the one for dynamics.
 
     Args:
-        potential: From `mlff_distiller.load`.
+        potential: From `mlff_distiller.dynamics.load_for_dynamics`.
     """
 
     implemented_properties: ClassVar[list[str]] = list(PROPERTIES)
 
-    def __init__(self, potential: TorchScriptPotential, **kwargs: Any) -> None:
+    def __init__(self, potential: StructurePotential, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.potential = potential
 
@@ -41,23 +39,28 @@ class StudentCalculator(Calculator):
         """
         super().calculate(atoms, list(properties), list(system_changes))
         assert self.atoms is not None  # set by the base class
-        numbers, positions, cell, pbc = structure_tensors(self.atoms)
-        prediction = self.potential.predict(numbers, positions, cell=cell, pbc=pbc)
-        self.results = ase_results(single_evaluation(prediction), self.atoms)
+        evaluation = self.potential.evaluate(
+            self.atoms.numbers, self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
+        )
+        self.results = ase_results(evaluation, self.atoms)
 
 
-def student_teacher(source: str, device: str = "cpu", dtype: str = "float32") -> Teacher:
+def student_teacher(
+    source: str, device: str = "cpu", dtype: str = "float32", backend: str = "auto"
+) -> Teacher:
     """The teacher behind the name ``student:<source>``.
 
     Args:
         source: A shipped name or the path of an artifact.
         device: Any torch device.
         dtype: ``float32`` or ``float64``.
+        backend: ``native``, ``torch`` or ``auto``, see `mlff_distiller.dynamics.load_for_dynamics`.
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged.
+        ConfigError: Unknown backend, dtype or device, or one that the backend has not.
     """
-    potential = load(source, device, dtype)
+    potential = load_for_dynamics(source, device, dtype, backend=backend)
     metadata = potential.metadata
     origin = metadata.provenance.teacher.get("teacher", "an unknown teacher")
     return Teacher(
@@ -66,5 +69,5 @@ def student_teacher(source: str, device: str = "cpu", dtype: str = "float32") ->
         method=f"PaiNN student with {metadata.n_parameters} parameters, distilled from {origin}",
         licence="MIT",
         calculator=StudentCalculator(potential),
-        settings={"device": str(device), "dtype": dtype},
+        settings={"device": str(device), "dtype": dtype, "backend": backend},
     )
