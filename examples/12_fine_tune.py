@@ -141,7 +141,8 @@ def summary(errors: dict[str, Accuracy], title: str) -> Table:
     for label, found in errors.items():
         forces, energy = found.forces, found.energy
         numbers = (f"{MEV * forces.mae:.1f}", f"{MEV * forces.rmse:.1f}", f"{forces.r2:.4f}")
-        table.add_row(label, *numbers, f"{MEV * energy.mae:.2f}", f"{MEV * energy.mae_shifted:.2f}")
+        from_mean = "" if energy.mae_shifted is None else f"{MEV * energy.mae_shifted:.2f}"
+        table.add_row(label, *numbers, f"{MEV * energy.mae:.2f}", from_mean)
     return table
 
 

@@ -127,6 +127,8 @@ class DistilledCalculator(Calculator):
     def evaluate(self, structures: Iterable[Atoms], max_edges: int = MAX_EDGES) -> list[dict[str, Any]]:
         """Results of many structures, in batches; neither the structures nor this calculator's own results change.
 
+        Of a committee these are the means; the spread comes from `calculate` alone.
+
         Args:
             structures: Of any sizes, elements and cells.
             max_edges: Bounds the memory: edges evaluated at once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,26 @@ def test_energy_shift_of_a_molecule_is_no_error_within_it(dataset: Dataset) -> N
     shift = np.where(dataset.molecule_id == "H2CO", 0.5, 0.0) * dataset.n_atoms
     accuracy = measure_accuracy(dataset, dataset.energy + shift, dataset.forces.astype(float))
     assert accuracy.energy.mae == pytest.approx(0.5 * (dataset.molecule_id == "H2CO").mean())
+    assert accuracy.energy.mae_shifted == pytest.approx(0.0, abs=1e-12)
+
+
+def test_molecules_with_one_frame_say_nothing_of_errors_within_a_molecule() -> None:
+    dataset = make_dataset(6)  # CH3OH H2CO HCOOH CH3CHO CH3OH H2CO
+    error = np.array([1.0, 2.0, 9.0, 9.0, 3.0, 2.0])
+    accuracy = measure_accuracy(
+        dataset, dataset.energy + error * dataset.n_atoms, dataset.forces.astype(float)
+    )
+    assert accuracy.energy.mae_shifted == pytest.approx(np.mean([1.0, 1.0, 0.0, 0.0]))
+    lonely = dataset.select([0, 1, 2])
+    assert measure_accuracy(lonely, lonely.energy, lonely.forces.astype(float)).energy.mae_shifted is None
+
+
+@pytest.mark.parametrize("name", ["", "frames.xyz"])
+def test_molecules_without_ids_are_told_apart_by_their_composition(name: str) -> None:
+    dataset = make_dataset(6)
+    error = np.where(dataset.molecule_id == "H2CO", 0.5, 0.0) * dataset.n_atoms
+    unnamed = replace(dataset, molecule_id=np.full(len(dataset), name))
+    accuracy = measure_accuracy(unnamed, dataset.energy + error, dataset.forces.astype(float))
     assert accuracy.energy.mae_shifted == pytest.approx(0.0, abs=1e-12)
 
 

@@ -117,6 +117,13 @@ def test_fit_minimises_the_error_per_atom(dataset: Dataset, evaluation: Evaluati
     assert short.energies["all"]["all"].rmse_fitted is None
 
 
+def test_frames_of_one_composition_determine_no_offsets(dataset: Dataset) -> None:
+    methanol = dataset.select(np.repeat(0, 6))
+    found = evaluate_predictions(methanol, methanol.energy + 6.0, methanol.forces, "student")
+    assert found.element_offsets == {}
+    assert found.energies["all"]["all"].mae == pytest.approx(1.0)
+
+
 def test_each_kind_of_group_has_every_atom_once(dataset: Dataset) -> None:
     magnitude = np.linalg.norm(dataset.forces, axis=1)
     groups = atom_groups(dataset, magnitude)

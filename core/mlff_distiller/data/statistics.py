@@ -160,11 +160,17 @@ def fit_reference_energies(dataset: Dataset) -> dict[int, float]:
             f"Expected finite energies to fit reference energies to, got {len(dataset)} structures, of which "
             f"{np.count_nonzero(~np.isfinite(dataset.energy))} without. Mend the dataset."
         )
-    elements, column = np.unique(dataset.atomic_numbers, return_inverse=True)
-    composition = np.zeros((len(dataset), len(elements)))  # (S, K)
-    np.add.at(composition, (dataset.batch, column), 1.0)
+    elements, composition = compositions(dataset)
     n_atoms = dataset.n_atoms
     solution = np.linalg.lstsq(composition / n_atoms[:, None], dataset.energy / n_atoms, rcond=None)[
         0
     ]  # (K,)
     return dict(zip(elements.tolist(), solution.tolist(), strict=True))
+
+
+def compositions(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Atomic numbers (K,) in ascending order, and how many atoms of each a structure has, (S, K) float64."""
+    elements, column = np.unique(dataset.atomic_numbers, return_inverse=True)
+    counts = np.zeros((len(dataset), len(elements)))
+    np.add.at(counts, (dataset.batch, column), 1.0)
+    return elements, counts

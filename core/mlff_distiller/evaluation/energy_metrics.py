@@ -11,12 +11,12 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.data.statistics import fit_reference_energies
+from mlff_distiller.data.statistics import compositions, fit_reference_energies
 from mlff_distiller.evaluation.metrics import (
     EnergyErrors,
     energy_error_per_atom,
     energy_errors,
-    molecule_means,
+    within_molecules,
 )
 
 
@@ -25,12 +25,12 @@ class EnergyMetrics(EnergyErrors):
     """Errors of energies over some structures, eV per atom.
 
     Attributes:
-        rmse_shifted: As ``mae_shifted``, with each molecule's mean error taken out.
+        rmse_shifted: As ``mae_shifted``, with each molecule's mean error taken out; None where that is.
         mae_fitted: After one offset per element, fitted over the whole dataset, is taken out; None where the fit is void.
         rmse_fitted: Likewise.
     """
 
-    rmse_shifted: float
+    rmse_shifted: float | None
     mae_fitted: float | None
     rmse_fitted: float | None
 
@@ -46,9 +46,12 @@ def fit_element_offsets(dataset: Dataset, energy: np.ndarray) -> dict[str, float
         energy: Ê, (S,) eV.
 
     Returns:
-        δ in eV by symbol; empty where there are no more structures than elements, since the fit would be exact for any error.
+        δ in eV by symbol; empty where the compositions do not determine every δ, and where there are no more different ones than
+        elements, since the fit would be exact for any error.
     """
-    if len(dataset) <= len(np.unique(dataset.atomic_numbers)):
+    elements, counts = compositions(dataset)
+    different = np.unique(counts, axis=0)
+    if len(different) <= len(elements) or np.linalg.matrix_rank(different) < len(elements):
         return {}
     offsets = fit_reference_energies(replace(dataset, energy=energy - dataset.energy))
     return {chemical_symbols[z]: offset for z, offset in offsets.items()}
@@ -65,12 +68,12 @@ def energy_metrics(
         offsets: From `fit_element_offsets`, over the whole dataset.
         chosen: (S,) bool.
     """
-    error = energy_error_per_atom(dataset, energy)[chosen]
-    shifted = error - molecule_means(dataset.molecule_id[chosen], error)
+    errors = energy_error_per_atom(dataset, energy)
+    error, shifted = errors[chosen], within_molecules(dataset, errors, chosen)
     fitted = (error - _offset_per_atom(dataset, offsets)[chosen]) if offsets else None
     return EnergyMetrics(
         **asdict(energy_errors(dataset, energy, chosen)),
-        rmse_shifted=_rms(shifted),
+        rmse_shifted=_rms(shifted) if len(shifted) else None,
         mae_fitted=None if fitted is None else float(np.abs(fitted).mean()),
         rmse_fitted=None if fitted is None else _rms(fitted),
     )

@@ -15,7 +15,7 @@ from ase.formula import Formula
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
 from mlff_distiller.evaluation.force_comparison import ForceComparison, r_squared
-from mlff_distiller.evaluation.metrics import dataset_graph, known_regimes, molecule_means
+from mlff_distiller.evaluation.metrics import dataset_graph, known_regimes, relative_to_molecule
 from mlff_distiller.evaluation.report import evaluate_predictions, without_nan
 
 NEIGHBOR_RADIUS = 5.0  # Å, for the local density
@@ -120,9 +120,7 @@ def structure_rmse(dataset: Dataset, forces: ForceComparison) -> np.ndarray:
 
 def relative_energies(dataset: Dataset, energy: np.ndarray) -> np.ndarray:
     """Energy per atom against the mean of the molecule's structures, (S,) eV; NaN where it has one structure only."""
-    per_atom = energy / dataset.n_atoms
-    _, group, counts = np.unique(dataset.molecule_id, return_inverse=True, return_counts=True)
-    return np.where(counts[group] > 1, per_atom - molecule_means(dataset.molecule_id, per_atom), np.nan)
+    return relative_to_molecule(dataset, energy / dataset.n_atoms)
 
 
 @dataclass(frozen=True)

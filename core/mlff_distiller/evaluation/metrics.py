@@ -16,6 +16,7 @@ import torch
 from ase.data import chemical_symbols
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
+from mlff_distiller.data.statistics import compositions
 from mlff_distiller.graph import Graph, build_graph
 from mlff_distiller.model.potential import Potential
 
@@ -35,13 +36,14 @@ class ForceErrors:
 class EnergyErrors:
     """Errors of energies per atom over some structures, eV.
 
-    ``mae_shifted`` is the error after the mean error of each molecule is taken out: what conformers and dynamics feel.
+    ``mae_shifted`` is the error after the mean error of each molecule is taken out: what conformers and dynamics feel. Only
+    molecules with two frames or more count; None where there is none.
     """
 
     n_structures: int
     mae: float
     rmse: float
-    mae_shifted: float
+    mae_shifted: float | None
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,14 @@ def energy_errors(dataset: Dataset, energy: np.ndarray, chosen: np.ndarray) -> E
         energy: (S,) eV.
         chosen: (S,) bool; means are taken over the chosen frames of a molecule.
     """
-    error = energy_error_per_atom(dataset, energy)[chosen]
-    shifted = error - molecule_means(dataset.molecule_id[chosen], error)
+    errors = energy_error_per_atom(dataset, energy)
+    shifted = within_molecules(dataset, errors, chosen)
+    error = errors[chosen]
     return EnergyErrors(
         n_structures=len(error),
         mae=float(np.abs(error).mean()),
         rmse=float(np.sqrt((error**2).mean())),
-        mae_shifted=float(np.abs(shifted).mean()),
+        mae_shifted=float(np.abs(shifted).mean()) if len(shifted) else None,
     )
 
 
@@ -161,10 +164,34 @@ def energy_error_per_atom(dataset: Dataset, energy: np.ndarray) -> np.ndarray:
     return (energy - dataset.energy) / dataset.n_atoms
 
 
-def molecule_means(molecule_id: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each structure the mean of ``values`` (S,) over all structures of its molecule, (S,)."""
-    _, group = np.unique(molecule_id, return_inverse=True)
-    return (np.bincount(group, weights=values) / np.bincount(group))[group]
+def within_molecules(dataset: Dataset, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Values less the mean over the chosen structures of their molecule.
+
+    Args:
+        dataset: S structures.
+        values: (S,).
+        chosen: (S,) bool.
+
+    Returns:
+        One value for each chosen structure whose molecule has two or more of them: a single one is its own mean.
+    """
+    relative = relative_to_molecule(dataset, np.where(chosen, values, np.nan))
+    return relative[np.isfinite(relative)]
+
+
+def relative_to_molecule(dataset: Dataset, values: np.ndarray) -> np.ndarray:
+    """Values (S,) less the mean over their molecule, NaN where that has one value only; NaN among ``values`` are left out.
+
+    Structures are of one molecule if their ids and their compositions are the same: where there are no ids, or the id is the
+    name of a file of many molecules, the composition tells them apart.
+    """
+    _, of_id = np.unique(dataset.molecule_id, return_inverse=True)
+    keys = np.column_stack([of_id, compositions(dataset)[1]])
+    molecule = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    known = np.isfinite(values)
+    n_known = np.bincount(molecule, weights=known)[molecule]
+    total = np.bincount(molecule, weights=np.where(known, values, 0.0))[molecule]
+    return np.where(known & (n_known > 1), values - total / np.maximum(n_known, 1), np.nan)
 
 
 def element_symbols(dataset: Dataset) -> np.ndarray:

@@ -131,9 +131,17 @@ def _accuracy(metadata: Metadata) -> list[str]:
         "Frames that neither training nor the choice of weights saw. Forces by component.",
         _force_table("frames", {"all": test["forces"], **_sorted_regimes(test["forces_by_regime"])}),
         _force_table("element", {s: by_element[s] for s in metadata.elements if s in by_element}),
-        f"Energy: MAE {MEV * energy['mae']:.2f}, RMSE {MEV * energy['rmse']:.2f} meV/atom; MAE within a molecule "
-        f"{MEV * energy['mae_shifted']:.2f} meV/atom ({energy['n_structures']:,} frames).",
+        _energy_sentence(energy),
     ]
+
+
+def _energy_sentence(energy: Mapping[str, Any]) -> str:
+    within = energy["mae_shifted"]
+    return (
+        f"Energy: MAE {MEV * energy['mae']:.2f}, RMSE {MEV * energy['rmse']:.2f} meV/atom"
+        + ("" if within is None else f"; MAE within a molecule {MEV * within:.2f} meV/atom")
+        + f" ({energy['n_structures']:,} frames)."
+    )
 
 
 def _sorted_regimes(regimes: Mapping[str, Any]) -> dict[str, Any]:
