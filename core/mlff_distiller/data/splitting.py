@@ -58,7 +58,8 @@ def split_by_molecule(
         DatasetError: Fewer molecules than parts to fill, or a part that got no frame.
     """
     _check_fractions(fractions)
-    components = _components(dataset)
+    _warn_of_unnamed(dataset)
+    components = molecules_by_structure(dataset)
     molecules = sorted(
         {molecule for frame in components for molecule in frame}, key=lambda name: _rank(name, seed)
     )
@@ -90,27 +91,28 @@ def _check_fractions(fractions: Sequence[float]) -> None:
         )
 
 
-def _components(dataset: Dataset) -> list[tuple[str, ...]]:
-    """The molecules in each structure, S tuples."""
-    unnamed = 0
+def molecules_by_structure(dataset: Dataset) -> list[tuple[str, ...]]:
+    """The molecules in each structure, S tuples; a structure without an id counts as one named by its formula."""
     components: list[tuple[str, ...]] = []
     known: dict[tuple[str, str], tuple[str, ...]] = {}
     for i, key in enumerate(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True)):
         if not key[0]:
-            unnamed += 1
             rows = slice(dataset.splits[i], dataset.splits[i + 1])
             components.append((f"formula:{Symbols(dataset.atomic_numbers[rows]).get_chemical_formula()}",))
             continue
         if key not in known:
             known[key] = molecules_in(*key)
         components.append(known[key])
-    if unnamed:
+    return components
+
+
+def _warn_of_unnamed(dataset: Dataset) -> None:
+    if unnamed := int((dataset.molecule_id == "").sum()):
         logger.warning(
             "%d of %d structures have no molecule_id: they are split by chemical formula.",
             unnamed,
             len(dataset),
         )
-    return components
 
 
 def molecules_of(dataset: Dataset) -> set[str]:

@@ -20,7 +20,7 @@ from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
-from mlff_distiller.data.splitting import molecules_in, molecules_of
+from mlff_distiller.data.splitting import molecules_by_structure, molecules_in, molecules_of
 from mlff_distiller.data.statistics import fit_reference_energies
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
@@ -174,9 +174,17 @@ def _distill_student(
     files: dict[str, Path] = {}
     if _is_first_process():
         files = write_artifacts(model, name, provenance, folder, formats)
-    seen = molecules_of(parts["train"]) | molecules_of(parts["valid"])
-    unseen = seen.isdisjoint(molecules_of(parts["test"]))
-    return StudentReport(name, files, test, sum(result.seconds for result in results), unseen)
+    return StudentReport(
+        name, files, test, sum(result.seconds for result in results), provenance.dataset["unseen_molecules"]
+    )
+
+
+def _tests_unseen_molecules(parts: Mapping[str, Dataset]) -> bool:
+    """Whether no molecule of the test part, by name or else by formula, is in another part."""
+    molecules = {
+        name: {m for frame in molecules_by_structure(part) for m in frame} for name, part in parts.items()
+    }
+    return molecules["test"].isdisjoint(molecules["train"] | molecules["valid"])
 
 
 def _members(config: DistillConfig, folder: Path) -> list[tuple[DistillConfig, Path]]:
@@ -313,7 +321,11 @@ def _provenance(
     best = [min(result.curves, key=lambda row: row["valid_loss"]) for result in results]
     return Provenance(
         teacher=teacher,
-        dataset={"parts": sizes, "sampling": metadata.get("sampling", "")},
+        dataset={
+            "parts": sizes,
+            "sampling": metadata.get("sampling", ""),
+            "unseen_molecules": _tests_unseen_molecules(parts),
+        },
         training={
             "config": to_plain(config),
             "seconds": round(sum(result.seconds for result in results), 1),
