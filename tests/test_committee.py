@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.io.trajectory import Trajectory
 
@@ -105,7 +106,8 @@ def test_calculator_reports_and_warns_once(committee_file: Path) -> None:
     atoms.calc = DistilledCalculator(committee_file, max_spread=0.1)
     with pytest.warns(SpreadWarning, match=r"disagree on the force on atom \d"):
         atoms.get_forces()
-    spread = atoms.calc.results["force_spread"]
+    spread = atoms.calc.force_spread
+    assert spread is not None
     assert spread.shape == (len(atoms),)
     with warnings.catch_warnings():  # still beyond: no second warning
         warnings.simplefilter("error")
@@ -119,14 +121,15 @@ def test_calculator_reports_and_warns_once(committee_file: Path) -> None:
     single = ethanol()
     single.calc = DistilledCalculator("ultra-tiny")
     single.get_forces()
-    assert "force_spread" not in single.calc.results
+    assert single.calc.force_spread is None
 
 
-def test_trajectories_of_a_committee_can_be_written(committee_file: Path, tmp_path: Path) -> None:
-    """ASE's writers know no force_spread and must not stumble over it."""
+def test_results_of_a_committee_are_those_that_ase_knows(committee_file: Path, tmp_path: Path) -> None:
     atoms = ethanol()
     atoms.calc = DistilledCalculator(committee_file, max_spread=None)
     atoms.get_forces()
+    assert "forces" in atoms.get_properties(["energy", "forces"])
+    SinglePointCalculator(atoms, **atoms.calc.results)
     with Trajectory(tmp_path / "a.traj", "w") as trajectory:
         trajectory.write(atoms)
     write(tmp_path / "a.xyz", atoms)

@@ -42,7 +42,7 @@ def structures_graph(structures: Sequence[Atoms], cutoff: float) -> Graph:
 def ase_results(evaluation: Evaluation, atoms: Atoms) -> dict[str, Any]:
     """The results of a structure in ASE's names, units and orders.
 
-    Stress only where it is periodic in three directions; force_spread (N,) eV/Å only from a committee.
+    Stress only where it is periodic in three directions. A committee's spread is not among them: ASE knows no such property.
     """
     results: dict[str, Any] = {
         "energy": evaluation.energy,
@@ -50,8 +50,6 @@ def ase_results(evaluation: Evaluation, atoms: Atoms) -> dict[str, Any]:
         "forces": evaluation.forces,
         "energies": evaluation.atomic_energies,
     }
-    if evaluation.force_spread is not None:
-        results["force_spread"] = evaluation.force_spread
     if atoms.pbc.all():
         results["stress"] = full_to_voigt(-evaluation.virial / atoms.get_volume())
     return results

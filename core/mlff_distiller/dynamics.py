@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,8 @@ class StructurePotential(Protocol):
 class VerletPotential:
     """A TorchScript student with a neighbour list that is made anew only when it must be.
 
+    Calls from several threads take turns, since they share the list.
+
     Args:
         potential: From `mlff_distiller.load`.
         skin: Å, see `VerletList`.
@@ -73,6 +76,11 @@ class VerletPotential:
     def __init__(self, potential: TorchScriptPotential, skin: float) -> None:
         self.potential = potential
         self.neighbors = VerletList(potential.cutoff, skin)
+        self._turn = threading.Lock()
+
+    def __reduce__(self) -> tuple[type, tuple[TorchScriptPotential, float]]:
+        """Copied and pickled without the list and the lock."""
+        return VerletPotential, (self.potential, self.neighbors.skin)
 
     @property
     def metadata(self) -> Metadata:
@@ -101,12 +109,13 @@ class VerletPotential:
         Raises:
             StructureError: The student cannot evaluate the structure.
         """
-        graph = self.neighbors.graph(
-            torch.from_numpy(np.asarray(atomic_numbers, dtype=np.int64)),
-            torch.from_numpy(np.array(positions, dtype=np.float64)),
-            torch.from_numpy(np.array(cell, dtype=np.float64)),
-            torch.from_numpy(np.array(pbc, dtype=bool)),
-        )
+        with self._turn:
+            graph = self.neighbors.graph(
+                torch.from_numpy(np.asarray(atomic_numbers, dtype=np.int64)),
+                torch.from_numpy(np.array(positions, dtype=np.float64)),
+                torch.from_numpy(np.array(cell, dtype=np.float64)),
+                torch.from_numpy(np.array(pbc, dtype=bool)),
+            )
         if self.metadata.n_members == 1:
             return single_evaluation(self.potential.compute(*graph))
         prediction, spread = self.potential.compute_with_spread(*graph)

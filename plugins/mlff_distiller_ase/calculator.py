@@ -33,7 +33,8 @@ class DistilledCalculator(Calculator):
     Voigt order xx yy zz yz xz xy) where the structure is periodic in three directions.
 
     Args:
-        model: A shipped name, the path of an artifact, or a loaded potential (which keeps its own device and dtype).
+        model: A shipped name, the path of an artifact, or a loaded potential. That keeps its own device, dtype and backend, and
+            if it is native its skin and threads: those arguments do not count then.
         device: Any torch device.
         dtype: Of the network, ``float32`` or ``float64``; sums are float64 in both.
         skin: Å. The neighbour list is made for cutoff + skin and used until an atom has moved half of the skin, or cell, pbc,
@@ -41,8 +42,11 @@ class DistilledCalculator(Calculator):
         backend: ``native`` (C++, CPU and float32), ``torch`` (TorchScript), or ``auto``: native where it can.
         threads: Of the native engine.
         max_spread: eV/Å. A committee warns (`SpreadWarning`) when an atom's force_spread passes it, once until all are below
-            it again; None never warns. ``results["force_spread"]`` (N,) has the values.
+            it again; None never warns.
         **kwargs: For `ase.calculators.calculator.Calculator`: label, atoms, directory.
+
+    Attributes:
+        force_spread: (N,) eV/Å, how far the members of a committee disagree on the last structure; None of a single student.
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged or of an unknown format.
@@ -74,7 +78,10 @@ class DistilledCalculator(Calculator):
         name = str(model) if isinstance(model, str | Path) else self.potential.metadata.name
         if isinstance(model, TorchScriptPotential):
             device, dtype, backend = str(model.device), model.dtype, "torch"
+        elif isinstance(model, NativePotential):
+            device, dtype, backend, skin = "cpu", "float32", "native", model.skin
         self.max_spread = max_spread
+        self.force_spread: NDArray[np.float64] | None = None
         self._has_warned = False
         self.parameters = Parameters(model=name, device=device, dtype=dtype, skin=skin, backend=backend)
 
@@ -108,6 +115,7 @@ class DistilledCalculator(Calculator):
             self.atoms.numbers, self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
         )
         self.results = ase_results(evaluation, self.atoms)
+        self.force_spread = evaluation.force_spread
         if evaluation.force_spread is not None and self.max_spread is not None:
             self._warn_of_spread(evaluation.force_spread, self.max_spread)
 

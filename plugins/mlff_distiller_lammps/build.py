@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from mlff_distiller.errors import BuildError, require
 from mlff_distiller.native.library import HEADER_FOLDER, LIBRARY_PATH
 from mlff_distiller.registry import PRETRAINED
 from mlff_distiller_lammps.plugin_path import SOURCES, plugin_folder
+
+logger = logging.getLogger(__name__)
 
 PLUGIN = "distilledplugin.so"  # LAMMPS loads what ends in "plugin.so"
 TORCH_BACKEND = "libmlffd_torch.so"
@@ -52,24 +55,29 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
         BuildError: No compiler, no headers, or the compiler refused; with the compiler's words.
         MissingDependencyError: LAMMPS is not installed.
     """
+    if source_tree is None and not force and is_built():
+        return Path(plugin_folder()) / PLUGIN
     tools = find_toolchain(source_tree)
     folder = Path(plugin_folder()) if source_tree is None else source_tree / "mlff-distiller"
     folder.mkdir(parents=True, exist_ok=True)
-    plugin, torch_backend = folder / PLUGIN, folder / TORCH_BACKEND
-    compilations = []
-    force = (
-        force or source_tree is not None
-    )  # a source tree changes without a trace in the name of the folder
-    if force or not torch_backend.is_file():
-        compilations.append((TORCH_SOURCES, _torch_flags(), torch_backend))
-    if force or not plugin.is_file():
-        headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
-        flags = [*headers, *_native_flags(), f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"]
-        compilations.append((PLUGIN_SOURCES, flags, plugin))
+    headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
+    flags = [*headers, *_native_flags(), f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"]
     with ThreadPoolExecutor() as pool:
-        for finished in [pool.submit(_compile, tools.compiler, *arguments) for arguments in compilations]:
-            finished.result()
-    return plugin
+        torch = pool.submit(_compile, tools.compiler, TORCH_SOURCES, _torch_flags(), folder / TORCH_BACKEND)
+        pool.submit(_compile, tools.compiler, PLUGIN_SOURCES, flags, folder / PLUGIN).result()
+        try:
+            torch.result()
+        except BuildError as error:
+            logger.warning(
+                "the torch backend could not be compiled, so 'backend torch' will not work; the native engine does: %s",
+                error,
+            )
+    return folder / PLUGIN
+
+
+def is_built() -> bool:
+    """Whether the installed LAMMPS has its plugin: with the torch backend, unless that could not be compiled."""
+    return (Path(plugin_folder()) / PLUGIN).is_file()
 
 
 def find_toolchain(source_tree: Path | None) -> Toolchain:

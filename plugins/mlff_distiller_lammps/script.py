@@ -22,7 +22,7 @@ def system_lines(system: LammpsSystem, data: str, unit_style: str = "metal") -> 
     return f"""units {unit_style}
 atom_style atomic
 boundary {system.boundary}
-read_data {data}"""
+read_data "{data}\""""
 
 
 def potential_lines(
@@ -62,8 +62,8 @@ def write_input(
         raise StructureError(f"{model} does not know {' '.join(unknown)}; it knows {' '.join(known)}")
     data, script = folder / f"{name}.data", folder / f"in.{name}"
     system.write_data(data)
-    text = f"""# {atoms.get_chemical_formula()} with the student {model}. Run: lmp -in {script.name}
-# or on several ranks: mpirun -n 4 lmp -in {script.name}
+    text = f"""# {atoms.get_chemical_formula()} with the student {model}. Run: lmp -in "{script.name}"
+# or on several ranks: mpirun -n 4 lmp -in "{script.name}"
 {system_lines(system, data.name)}
 
 {potential_lines(system.symbols, named)}
@@ -81,7 +81,7 @@ fix thermostat all langevin {temperature} {temperature} 0.1 1
 run 2000
 unfix thermostat
 
-dump frames all custom 100 {name}.lammpstrj id element xu yu zu
+dump frames all custom 100 "{name}.lammpstrj" id element xu yu zu
 dump_modify frames sort id element {" ".join(system.symbols)}
 run 10000
 """

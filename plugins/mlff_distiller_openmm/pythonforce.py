@@ -14,7 +14,12 @@ from mlff_distiller.errors import require
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
 from mlff_distiller_openmm.conversions import KJ_PER_MOL, KJ_PER_MOL_NM
-from mlff_distiller_openmm.models import Model, check_elements, open_structure_potential
+from mlff_distiller_openmm.models import (
+    Model,
+    check_elements,
+    default_device,
+    open_structure_potential,
+)
 from mlff_distiller_openmm.region import Region
 from mlff_distiller_openmm.states import read_box, read_positions
 
@@ -29,6 +34,7 @@ class Computation:
         potential: Keeps its neighbour list from step to step.
         numbers: Atomic numbers of the n atoms.
         periodic: Whether OpenMM's box vectors count.
+        device: What the user asked for; None means the GPU where there is one, also where the pickled object is read.
         packed: What the potential came from, if that was no file that is still there.
     """
 
@@ -37,9 +43,11 @@ class Computation:
         potential: StructurePotential,
         numbers: tuple[int, ...],
         periodic: bool,
+        device: str | None = None,
         packed: _Packed | None = None,
     ) -> None:
         self.potential = potential
+        self.device = device
         self.packed = packed
         self.numbers = np.array(numbers, dtype=np.int64)  # (n,)
         self.periodic = periodic
@@ -56,17 +64,18 @@ class Computation:
         return found.energy * KJ_PER_MOL, found.forces * KJ_PER_MOL_NM
 
     def __reduce__(self) -> tuple[Callable[..., Computation], tuple[Any, ...]]:
-        return _restore, (self.packed or _Packed(self.potential), tuple(self.numbers.tolist()), self.periodic)
+        packed = self.packed or _Packed(self.potential, self.device)
+        return _restore, (packed, tuple(self.numbers.tolist()), self.periodic)
 
 
 class _Packed:
     """A student as the bytes of its artifact, so that the XML file is whole without any other file."""
 
-    def __init__(self, potential: StructurePotential) -> None:
+    def __init__(self, potential: StructurePotential, device: str | None) -> None:
         self.is_native = isinstance(potential, NativePotential)
         if isinstance(potential, VerletPotential):
             source = potential.potential
-            self.arguments: tuple[Any, ...] = (str(source.device), source.dtype)
+            self.arguments: tuple[Any, ...] = (device, source.dtype)
             self.skin = potential.neighbors.skin
         elif isinstance(potential, NativePotential):
             source, self.arguments, self.skin = potential, (potential.threads,), potential.skin
@@ -81,11 +90,12 @@ class _Packed:
             path.write_bytes(self.artifact)
             if self.is_native:
                 return NativePotential(path, *self.arguments, skin=self.skin)
-            return VerletPotential(TorchScriptPotential(path, *self.arguments), self.skin)
+            device, dtype = self.arguments
+            return VerletPotential(TorchScriptPotential(path, device or default_device(), dtype), self.skin)
 
 
 def _restore(packed: _Packed, numbers: tuple[int, ...], periodic: bool) -> Computation:
-    return Computation(packed.unpack(), numbers, periodic, packed)
+    return Computation(packed.unpack(), numbers, periodic, packed=packed)
 
 
 def create_pythonforce(region: Region, model: Model, device: str | None, dtype: str) -> PythonForce:
@@ -93,7 +103,9 @@ def create_pythonforce(region: Region, model: Model, device: str | None, dtype: 
     openmm = require("openmm", "openmm")
     potential = open_structure_potential(model, device, dtype)
     check_elements(potential.metadata, region)
-    force = openmm.PythonForce(Computation(potential, region.numbers, region.periodic))
+    if isinstance(model, TorchScriptPotential):
+        device = str(model.device)
+    force = openmm.PythonForce(Computation(potential, region.numbers, region.periodic, device))
     force.setUsesPeriodicBoundaryConditions(region.periodic)
     if region.atoms is not None:
         force.setParticles(region.atoms)

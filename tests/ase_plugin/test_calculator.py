@@ -19,7 +19,8 @@ from tests.contract import EngineContract
 
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.evaluation.parity import water_box
-from mlff_distiller.registry import load
+from mlff_distiller.native import NativePotential
+from mlff_distiller.registry import artifact_path, load
 from mlff_distiller_ase import DistilledCalculator
 from mlff_distiller_ase.engine import ase_single_point
 
@@ -184,18 +185,28 @@ def test_takes_a_loaded_potential() -> None:
     assert calculator.todict()["dtype"] == "float64"
 
 
+def test_records_what_a_loaded_potential_is_and_not_what_was_asked() -> None:
+    native = DistilledCalculator(
+        NativePotential(artifact_path("ultra-tiny"), skin=0.3), dtype="float64", skin=2.0
+    )
+    found = native.todict()
+    assert (found["dtype"], found["backend"], found["skin"]) == ("float32", "native", 0.3)
+
+
 def test_options_cannot_be_changed_behind_its_back() -> None:
     with pytest.raises(ConfigError, match="dtype, skin cannot be changed; make a new DistilledCalculator"):
         DistilledCalculator("ultra-tiny").set(dtype="float64", skin=3.0)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_copies_find_their_file_from_another_folder(
-    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     monkeypatch.chdir(artifact.parent)
-    calculator = DistilledCalculator(artifact.name)
+    calculator = DistilledCalculator(artifact.name, backend=backend)
     monkeypatch.chdir(tmp_path)
     copy.deepcopy(calculator).calculate(ethanol())
+    pickle.loads(pickle.dumps(calculator)).calculate(ethanol())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

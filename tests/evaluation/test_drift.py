@@ -9,6 +9,7 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.md.velocitydistribution import thermalize_momenta
 
+from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, fit_drift, run_nve, stop_drifting
 
 
@@ -25,14 +26,32 @@ def test_known_drift_is_found(slope: float) -> None:
     assert drift.slope == pytest.approx(slope, abs=1e-3)
 
 
-def test_standard_error_is_honest() -> None:
-    """Over many noisy traces without drift, the fitted slope is within two standard errors about as often as it should be."""
-    fits = [fit_drift(trace(0.0, noise=0.05, seed=seed)) for seed in range(200)]
-    inside = np.mean(
-        [abs(fit.slope) < 2.31 * fit.standard_error for fit in fits]
-    )  # Student t, 8 degrees of freedom
-    assert 0.9 < inside <= 1.0
-    assert fits[0].rms_fluctuation == pytest.approx(0.05, rel=0.1)
+def wandering(seed: int) -> EnergyTrace:
+    """Like `trace`, without drift, but with an energy that walks at random."""
+    flat = trace(0.0, noise=0.0)
+    walk = np.cumsum(1e-5 * np.random.default_rng(seed).normal(size=len(flat.time)))
+    return EnergyTrace(flat.time, flat.potential + walk, flat.kinetic, flat.n_atoms)
+
+
+@pytest.mark.parametrize("kind", ["fluctuating", "wandering"])
+def test_standard_error_is_honest(kind: str) -> None:
+    """Over many traces without drift, the fitted slope is within two standard errors about as often as it should be."""
+    make = wandering if kind == "wandering" else lambda seed: trace(0.0, noise=0.05, seed=seed)
+    fits = [fit_drift(make(seed)) for seed in range(200)]
+    assert np.mean([abs(fit.slope) < 2 * fit.standard_error for fit in fits]) > 0.83
+    typical = np.sqrt(np.mean([fit.slope**2 for fit in fits]))
+    assert 0.7 * typical < np.median([fit.standard_error for fit in fits]) < 2.5 * typical
+
+
+def test_fluctuation_is_that_around_the_slope() -> None:
+    assert fit_drift(trace(30.0, noise=0.05)).rms_fluctuation == pytest.approx(0.05, rel=0.1)
+
+
+@pytest.mark.parametrize("energies", [[1.0, 2.0, 3.0], [1.0, np.nan, 1.0, 1.0, 1.0]])
+def test_too_little_to_fit_is_refused(energies: list[float]) -> None:
+    values = np.array(energies)
+    with pytest.raises(ConfigError, match="finite energies to fit a drift to"):
+        fit_drift(EnergyTrace(np.arange(len(values)), values, np.zeros(len(values)), 1))
 
 
 def test_fluctuation_falls_with_the_square_of_the_time_step() -> None:

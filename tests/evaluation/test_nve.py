@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 
 from mlff_distiller import cli
 from mlff_distiller.engines import find_engine, list_engines
-from mlff_distiller.errors import ConfigError
+from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.evaluation.drift import Drift, EnergyTrace, NVESettings, run_nve
 from mlff_distiller.evaluation.nve import degrees_of_freedom, grade, measure_nve
 from mlff_distiller.evaluation.parity import water_box
@@ -43,10 +43,17 @@ def test_grades(slope: float, error: float, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("atoms", "expected"), [(Atoms("H"), 3), (molecule("N2"), 1), (molecule("H2O"), 3), (water_box(1), 6)]
+    ("atoms", "expected"),
+    [(Atoms("H"), 0), (molecule("N2"), 1), (molecule("CO2"), 4), (molecule("H2O"), 3), (water_box(1), 6)],
 )
 def test_degrees_of_freedom(atoms: Atoms, expected: int) -> None:
     assert degrees_of_freedom(atoms) == expected
+
+
+def test_a_single_atom_is_refused_before_any_run(tmp_path: Path) -> None:
+    settings = NVESettings(trajectory=tmp_path / "t.xyz")
+    with pytest.raises(StructureError, match="a single atom at rest never moves"):
+        measure_nve(EmtEngine(), Atoms("H"), "", settings)  # pyright: ignore[reportArgumentType]
 
 
 def test_measures_a_smooth_potential(tmp_path: Path) -> None:

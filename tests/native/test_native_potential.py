@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import byref, c_void_p
 from functools import cache
 from pathlib import Path
@@ -148,6 +154,50 @@ def test_threads_change_no_bit(path: Path) -> None:
         assert several.energy == one.energy
         for a, b in zip(several[1:], one[1:], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_calls_from_several_threads_take_turns() -> None:
+    """As OpenMM's contexts of one system and ASE's parallel NEB make them."""
+    potential = NativePotential(SHIPPED[0])
+    structures = [ethanol(), molecule("C6H6")]
+    expected = [evaluate(potential, atoms).forces for atoms in structures]
+
+    def run(k: int) -> bool:
+        return all((evaluate(potential, structures[k]).forces == expected[k]).all() for _ in range(500))
+
+    with ThreadPoolExecutor() as pool:
+        assert all(pool.map(run, (0, 1)))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on_without_the_threads() -> None:
+    potential = NativePotential(SHIPPED[0], threads=2)
+    atoms = ethanol()
+    expected = evaluate(potential, atoms).energy
+    context = multiprocessing.get_context("fork")
+    found = context.Queue()
+    child = context.Process(target=lambda: found.put(evaluate(potential, atoms).energy), daemon=True)
+    child.start()
+    assert found.get(timeout=60) == expected
+    child.join(60)
+    assert child.exitcode == 0
+
+
+@pytest.mark.skipif(shutil.which("localedef") is None, reason="no localedef to make a locale with")
+def test_loads_where_the_decimal_separator_is_a_comma(tmp_path: Path) -> None:
+    made = subprocess.run(
+        ["localedef", "-i", "de_DE", "-f", "UTF-8", str(tmp_path / "de_DE.UTF-8")],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        pytest.skip("localedef has no German locale to compile")
+    script = (
+        "import locale, sys; locale.setlocale(locale.LC_ALL, 'de_DE.UTF-8'); assert locale.localeconv()['decimal_point'] == ','\n"
+        "from pathlib import Path; from mlff_distiller.native import NativePotential; NativePotential(Path(sys.argv[1]))"
+    )
+    environment = {**os.environ, "LOCPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script, str(SHIPPED[0])], env=environment, check=True, timeout=120)
 
 
 def test_instruction_sets_agree(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from ase import Atoms, units
 
 from mlff_distiller.engines import Engine
-from mlff_distiller.evaluation.drift import Drift, EnergyTrace, NVESettings, fit_drift
+from mlff_distiller.errors import StructureError
+from mlff_distiller.evaluation.drift import LINEAR, Drift, EnergyTrace, NVESettings, fit_drift, inertia_tensor
 from mlff_distiller.evaluation.trajectory import TrajectoryReport, analyse_trajectory
 from mlff_distiller.units import MEV
 
@@ -72,17 +73,14 @@ def grade(drift: Drift) -> str:
 
     A short run cannot be graded better than its standard error, since it cannot tell.
     """
-    value = max(abs(drift.slope), drift.standard_error)
+    value = max(abs(drift.slope), drift.standard_error)  # finite: `fit_drift` sees to that
     return next((name for limit, name in GRADES if value <= limit), "poor")
 
 
 def degrees_of_freedom(atoms: Atoms) -> int:
-    """3N without the conserved momenta: total momentum, and for a molecule the angular momentum."""
-    if len(atoms) == 1:
-        return 3
-    if atoms.pbc.any():
-        return 3 * len(atoms) - 3
-    return 3 * len(atoms) - (5 if len(atoms) == 2 else 6)
+    """3N without the momenta that are conserved and were taken out: the total one, and the angular one of a molecule."""
+    rotations = 0 if atoms.pbc.any() else int(np.linalg.matrix_rank(inertia_tensor(atoms), rtol=LINEAR))
+    return 3 * len(atoms) - 3 - rotations
 
 
 def measure_nve(
@@ -104,17 +102,20 @@ def measure_nve(
         report: Called with what runs, steps done and steps in all.
 
     Raises:
+        ConfigError: Too few records of the energy to fit a drift to.
         EngineError: The engine stopped; with its words.
-        StructureError: The student cannot evaluate the structure.
+        StructureError: The student cannot evaluate the structure, or it is a single atom.
     """
     assert settings.trajectory is not None
+    freedom = degrees_of_freedom(atoms)
+    if freedom == 0:
+        raise StructureError("a single atom at rest never moves; expected a structure of two atoms or more")
     tell = report or _say_nothing
     total = settings.n_equilibration + settings.n_steps
     end = atoms.copy()
     trace = engine.nve(end, model, settings, lambda done: tell("constant energy", done, total))
     fluctuations = _fluctuations(engine, end, model, settings, tell) if scaling else {}
     drift = fit_drift(trace)
-    freedom = degrees_of_freedom(atoms)
     temperature = 2 * float(trace.kinetic.mean()) / (freedom * units.kB)
     kt = MEV * units.kB * temperature  # meV
     return NVEReport(

@@ -51,7 +51,7 @@ class TorchScriptPotential:
     def __init__(self, path: Path, device: str | torch.device = "cpu", dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
-        self.path, self.dtype = path, dtype
+        self.path, self.dtype = path.resolve(), dtype  # copies must find it also from another folder
         self.metadata: Metadata = read_metadata(path)
         self.device = _checked_device(device)
         self.module = _load_module(path, self.device)
@@ -67,7 +67,7 @@ class TorchScriptPotential:
 
     def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
         """Pickled as the file that it came from, for worker processes on the same machine."""
-        return TorchScriptPotential, (self.path.resolve(), str(self.device), self.dtype)
+        return TorchScriptPotential, (self.path, str(self.device), self.dtype)
 
     @property
     def cutoff(self) -> float:

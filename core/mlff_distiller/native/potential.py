@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ SKIN = 0.5  # Å; a larger one is searched for less often, but visits more pairs
 class NativePotential:
     """A loaded artifact on the CPU, as a `Potential` of given edges and as a fast function of positions.
 
-    An object serves one thread at a time: it keeps the memory and the neighbour list of its last structure.
+    An object keeps the memory and the neighbour list of its last structure, so calls from several threads take turns. To
+    compute at the same time, give each thread an object of its own.
 
     Args:
         path: File written by `mlff_distiller.export.torchscript.save_torchscript`.
-        threads: Threads to share the work; results do not depend on their number.
+        threads: Threads to share the work; results do not depend on their number. A forked process goes on with one.
         skin: Å, see `evaluate`.
 
     Raises:
@@ -51,6 +53,7 @@ class NativePotential:
         )
         self.threads, self.skin = threads, skin
         self._arrays = _Arrays(0)
+        self._turn = threading.Lock()  # ctypes lets other threads run during a call
 
     def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
         """Copied and pickled as the file that it came from: every object has memory of its own."""
@@ -103,6 +106,16 @@ class NativePotential:
             StructureError: Shapes that do not fit, an unknown element, positions that are not finite, atoms on top of each
                 other, a singular cell where pbc is set.
         """
+        with self._turn:
+            return self._evaluate(atomic_numbers, positions, cell, pbc)
+
+    def _evaluate(
+        self,
+        atomic_numbers: NDArray[np.integer[Any]],
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+        pbc: NDArray[np.bool_],
+    ) -> Evaluation:
         arrays = self._arrays
         if len(atomic_numbers) != arrays.n_atoms:
             arrays = self._arrays = _Arrays(len(atomic_numbers))
@@ -147,18 +160,19 @@ class NativePotential:
             atomic_energies=atomic_energies.data_ptr(),
             atomic_virials=atomic_virials.data_ptr(),
         )
-        check(
-            self._library.mlffd_compute_edges(
-                self._system.address,
-                n_atoms,
-                z.data_ptr(),
-                n_edges,
-                edges[0].data_ptr(),
-                edges[1].data_ptr(),
-                vectors.data_ptr(),
-                ctypes.byref(results),
+        with self._turn:
+            check(
+                self._library.mlffd_compute_edges(
+                    self._system.address,
+                    n_atoms,
+                    z.data_ptr(),
+                    n_edges,
+                    edges[0].data_ptr(),
+                    edges[1].data_ptr(),
+                    vectors.data_ptr(),
+                    ctypes.byref(results),
+                )
             )
-        )
         n_structures = cell.shape[0]
         energy = sum_atoms(atomic_energies, batch, n_structures)
         virial = sum_atoms(atomic_virials, batch, n_structures)

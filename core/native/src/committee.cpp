@@ -10,6 +10,12 @@ Committee::Committee(std::vector<Student> students, const Kernels& kernels) {
   for (Student& student : students) members_.emplace_back(std::move(student), kernels, n_intervals);
 }
 
+void Mean::prepare(std::size_t n_members, std::size_t n) {
+  member_.reserve(1 + 3 * n + 9 + n + 9 * n);
+  sum_.reserve(member_.capacity());
+  forces_.reserve(n_members * 3 * n);
+}
+
 void Mean::write(std::size_t n_members, std::size_t n, const mlffd_results& results,
                  const Evaluate& evaluate) {
   mlffd_results written{};

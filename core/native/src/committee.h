@@ -29,6 +29,8 @@ class Mean {
  public:
   using Evaluate = std::function<void(std::size_t member, const mlffd_results& results)>;
 
+  // Takes the memory that `write` needs: it takes none itself.
+  void prepare(std::size_t n_members, std::size_t n);
   // Calls `evaluate` for every member in turn, each with results of n atoms to write.
   void write(std::size_t n_members, std::size_t n, const mlffd_results& results, const Evaluate& evaluate);
 

@@ -1,7 +1,9 @@
 #include "json.h"
 
+#include <cctype>
 #include <cmath>
-#include <cstdlib>
+#include <locale>
+#include <sstream>
 
 #include "error.h"
 
@@ -172,12 +174,11 @@ class Parser {
            (std::isdigit(static_cast<unsigned char>(text_[at_])) || text_[at_] == '-' || text_[at_] == '+' ||
             text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
       ++at_;
-    const std::string digits(text_.substr(start, at_ - start));
-    char* end = nullptr;
+    std::istringstream digits{std::string(text_.substr(start, at_ - start))};
+    digits.imbue(std::locale::classic());  // the program's own locale may have a decimal comma
     Value value;
     value.kind = Value::number;
-    value.real = std::strtod(digits.c_str(), &end);
-    if (digits.empty() || *end != '\0' || !std::isfinite(value.real)) fail("expected a value");
+    if (!(digits >> value.real) || !digits.eof() || !std::isfinite(value.real)) fail("expected a value");
     return value;
   }
 

@@ -15,6 +15,13 @@ void add_virial(double* virial, const Pair& pair, const std::array<double, 3>& g
 
 }  // namespace
 
+void Sums::prepare(const PairGraph& graph, int n_own) {
+  energies_.reserve(static_cast<std::size_t>(n_own));
+  forces_.reserve(static_cast<std::size_t>(n_own));
+  gradients_.reserve(graph.n_pairs());
+  block_virials_.resize(static_cast<std::size_t>(graph.n_blocks()));
+}
+
 void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network,
                  int n_own, const std::int32_t* species, const std::int32_t* order,
                  const mlffd_results& results) {
@@ -38,7 +45,6 @@ void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, c
 
 void Sums::sum_energies(const Model& model, const PairGraph& graph, const Network& network, int n_own,
                         const std::int32_t* species) {
-  energies_.reserve(static_cast<std::size_t>(n_own));
   for (int i = 0; i < n_own; ++i)
     energies_[i] = model.student.reference_energies[static_cast<std::size_t>(species[i])] +
                    static_cast<double>(network.energy(i));
@@ -52,7 +58,6 @@ void Sums::sum_energies(const Model& model, const PairGraph& graph, const Networ
 
 // With r = r u and ∂u/∂r = (1 - u uᵀ)/r: dE/dr = (dE/dr - u · dE/du / r) u + dE/du / r.
 void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network) {
-  gradients_.reserve(graph.n_pairs());
   pool.run(graph.n_blocks(), [&](int block, int) {
     const int first = block * CENTER_BLOCK, last = graph.block_end(block);
     for (auto p = graph.centers()[first].begin; p < graph.centers()[last - 1].end; ++p) {
@@ -70,7 +75,6 @@ void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network
 }
 
 void Sums::sum_forces(const PairGraph& graph, int n_own) {
-  forces_.reserve(static_cast<std::size_t>(n_own));
   std::fill_n(forces_.data(), n_own, Vector{});
   for (int i = 0; i < graph.n_centers(); ++i) {
     const Center& center = graph.centers()[i];
@@ -84,7 +88,6 @@ void Sums::sum_forces(const PairGraph& graph, int n_own) {
 }
 
 void Sums::sum_virial(ThreadPool& pool, const PairGraph& graph, double* virial) {
-  block_virials_.assign(static_cast<std::size_t>(graph.n_blocks()), Matrix{});
   pool.run(graph.n_blocks(), [&](int block, int) {
     Matrix sum{};
     for (int i = block * CENTER_BLOCK; i < graph.block_end(block); ++i) {

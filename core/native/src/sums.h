@@ -15,6 +15,8 @@ namespace mlffd {
 
 class Sums {
  public:
+  // Takes the memory that `write` needs: it takes none itself.
+  void prepare(const PairGraph& graph, int n_own);
   // `order` gives the caller's index of each atom, or is null where it is the same. Atoms from n_own on are
   // ghosts: they get nothing, and a pair with one counts half, for its other half is the neighbouring
   // domain's.

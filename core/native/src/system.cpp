@@ -192,6 +192,8 @@ void System::check_pairs(const std::int32_t* order) const {
 
 void System::prepare(int n_own, int n_all, const Exchange* exchange) {
   for (Network& network : networks_) network.prepare(pool_, graph_, n_own, n_all, species_.data(), exchange);
+  sums_.prepare(graph_, n_own);
+  if (networks_.size() > 1) mean_.prepare(networks_.size(), static_cast<std::size_t>(n_own));
 }
 
 void System::run(int n_own, const std::int32_t* order, const mlffd_results& results) {

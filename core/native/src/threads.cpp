@@ -1,5 +1,7 @@
 #include "threads.h"
 
+#include <pthread.h>
+
 #include <chrono>
 
 namespace mlffd {
@@ -17,9 +19,12 @@ void pause() {
 #endif
 }
 
+std::atomic<unsigned> n_forks{0};  // between the first process and this one
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { ++n_forks; });
+
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
+ThreadPool::ThreadPool(int n_threads) : born_after_(n_forks), signal_(std::make_unique<Signal>()) {
   try {
     for (int thread = 1; thread < n_threads; ++thread)
       workers_.emplace_back([this, thread] { work(thread); });
@@ -29,15 +34,24 @@ ThreadPool::ThreadPool(int n_threads) {
   }
 }
 
-ThreadPool::~ThreadPool() { stop(); }
+ThreadPool::~ThreadPool() {
+  if (is_orphaned()) {  // there is nothing to join, and destroying the signal would wait for the workers
+    for (std::thread& worker : workers_) worker.detach();
+    static_cast<void>(signal_.release());
+  } else {
+    stop();
+  }
+}
+
+bool ThreadPool::is_orphaned() const { return born_after_ != n_forks; }
 
 void ThreadPool::stop() {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(signal_->mutex);
     stop_ = true;
     ++round_;
   }
-  wake_.notify_all();
+  signal_->wake.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -48,10 +62,10 @@ void ThreadPool::run_parallel(int n_tasks, const std::function<void(int, int)>& 
   next_ = 0;
   running_ = static_cast<int>(workers_.size());
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(signal_->mutex);
     ++round_;
   }
-  wake_.notify_all();
+  signal_->wake.notify_all();
   take_tasks(0);
   const auto patient_until = std::chrono::steady_clock::now() + PATIENCE;
   while (running_ > 0) std::chrono::steady_clock::now() < patient_until ? pause() : std::this_thread::yield();
@@ -63,7 +77,7 @@ void ThreadPool::take_tasks(int thread) {
     for (int index = next_++; index < n_tasks_; index = next_++) (*task_)(index, thread);
   } catch (...) {
     next_ = n_tasks_;
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(signal_->mutex);
     failure_ = std::current_exception();
   }
 }
@@ -74,8 +88,8 @@ void ThreadPool::wait_for_round(unsigned round) {
     if (std::chrono::steady_clock::now() < patient_until) {
       pause();
     } else {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return round_ != round; });
+      std::unique_lock<std::mutex> lock(signal_->mutex);
+      signal_->wake.wait(lock, [&] { return round_ != round; });
     }
   }
 }

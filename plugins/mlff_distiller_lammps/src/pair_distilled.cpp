@@ -172,7 +172,8 @@ void PairDistilled::check_neighbors_are_complete()
         error->all(FLERR,
                    "Pair style distilled: LAMMPS leaves bonded atoms out of the neighbor lists; add 'special_bonds lj/coul 1 "
                    "1 1', or '1e-50 1e-50 1e-50' where another style must not see them");
-  if (neighbor->exclude && comm->me == 0)
+  const bool excludes = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol;  // Neighbor::init comes later
+  if (excludes && comm->me == 0)
     error->warning(FLERR, "Pair style distilled: pairs that 'neigh_modify exclude' leaves out are missing from its energy");
 }
 
