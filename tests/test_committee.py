@@ -17,6 +17,7 @@ from ase.io.trajectory import Trajectory
 from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.dynamics import load_for_dynamics
 from mlff_distiller.errors import ArtifactError, ConfigError
+from mlff_distiller.evaluation.benchmark.formats import usable_formats
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import TorchScriptPotential, save_torchscript
 from mlff_distiller.export.write import write_artifact
@@ -135,6 +136,10 @@ def test_results_of_a_committee_are_those_that_ase_knows(committee_file: Path, t
     write(tmp_path / "a.xyz", atoms)
     for name in ("a.traj", "a.xyz"):
         np.testing.assert_allclose(read(tmp_path / name).get_forces(), atoms.get_forces(), atol=1e-6)
+
+
+def test_a_benchmark_leaves_out_the_formats_that_hold_one_student(committee_file: Path) -> None:
+    assert usable_formats(None, "cpu", ["tiny", str(committee_file)]) == ["torchscript", "native"]
 
 
 def test_copies_and_pickles(committee_file: Path) -> None:

@@ -152,6 +152,15 @@ def test_close_atoms_are_flagged() -> None:
     assert audit.flags == {10: ["atoms closer than any in training"]}
 
 
+def test_torn_bonds_are_flagged_and_not_trained_on() -> None:
+    source = displaced(0.0, 0.0, 0.0, 0.0)
+    source.frames[2].positions[1] *= 3.0  # O-H 2 Å longer
+    audit = audit_frames(source, springs(1.0), springs(1.0), metadata())
+    assert audit.errors.max_stretch[2] > 1.0
+    assert audit.flags == {20: ["a bond longer than any in training"]}
+    assert audit.usable.tolist() == [True, True, False, True]
+
+
 def test_what_cannot_be_evaluated_is_flagged_with_the_reason() -> None:
     source = displaced(0.5, 1.0, np.nan, 100.0, 0.7)
     audit = audit_frames(source, springs(1.1), springs(1.0), metadata())
@@ -212,13 +221,15 @@ def test_numbers_are_written_for_every_frame(tmp_path: Path) -> None:
 
 def test_frames_and_recipe_can_be_trained_on(tmp_path: Path) -> None:
     audit = audited(1.0, 2.0, 3.0, 0.5, 0.6, 0.7)
-    files = write_improvement(audit, run(metadata()), tmp_path, n_worst=2, rehearsal=[Path("more.h5")])
+    audited_run = replace(run(metadata()), teacher_options={"accuracy": 0.01})
+    files = write_improvement(audit, audited_run, tmp_path, n_worst=2, rehearsal=[Path("more.h5")])
     assert [path.name for path in files] == ["worst.h5", "valid.h5", "test.h5", "improve.yaml"]
     worst = read_dataset(tmp_path / "worst.h5")
     assert worst.energy == pytest.approx(np.array([2.0, 4.5]) * 3 - 100.0)  # the teacher's labels
     assert set(worst.regime) == {"audit"}
     config = load_config(DistillConfig, tmp_path / "improve.yaml")
     assert config.init == "ultra-tiny"
+    assert config.teacher_options == {"accuracy": 0.01}
     assert config.students == ["ultra-tiny"]
     assert config.data.parts is not None
     assert config.data.parts["train"] == [str(tmp_path / "worst.h5"), "more.h5"]

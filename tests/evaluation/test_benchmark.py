@@ -31,7 +31,7 @@ from mlff_distiller.evaluation.benchmark import (
     standard_system,
     timing,
 )
-from mlff_distiller.evaluation.benchmark.cases import alkane, file_system, make_cases
+from mlff_distiller.evaluation.benchmark.cases import alkane, file_system, left_out, make_cases
 from mlff_distiller.evaluation.benchmark.formats import usable_formats
 from mlff_distiller.evaluation.benchmark.memory import peak_memories
 from mlff_distiller.evaluation.benchmark.plots import draw_accuracy_speed, draw_benchmark, pareto_front
@@ -99,6 +99,9 @@ def test_cases_leave_out_large_batches_and_never_a_single_structure() -> None:
     cases = make_cases(["a", "b"], ["eager"], systems, [1, 8, 32], max_atoms=100)
     found = [(case.student, case.system.name, case.batch) for case in cases]
     assert found == [(s, n, b) for s in "ab" for n, b in (("small", 1), ("small", 8), ("large", 1))]
+    assert left_out(systems, [1, 8, 32], 100) == ["32 × small", "8 × large", "32 × large"]
+    with pytest.raises(ConfigError, match="two structures would be called 'small'"):
+        make_cases(["a"], ["eager"], [systems[0], systems[0]], [1], 100)
     with pytest.raises(ConfigError, match="nothing to measure"):
         make_cases([], ["eager"], systems, [1], 100)
     with pytest.raises(ConfigError, match="at least one structure, got 0"):
@@ -106,14 +109,14 @@ def test_cases_leave_out_large_batches_and_never_a_single_structure() -> None:
 
 
 def test_formats() -> None:
-    assert "native" in usable_formats(None, "cpu")
-    assert usable_formats(None, "cuda") == ["eager", "torchscript"]
+    assert "native" in usable_formats(None, "cpu", ["tiny"])
+    assert usable_formats(None, "cuda", ["tiny"]) == ["eager", "torchscript"]
     with pytest.raises(ConfigError, match="unknown format 'tflite'; choose from eager"):
-        usable_formats(["tflite"], "cpu")
+        usable_formats(["tflite"], "cpu", ["tiny"])
     with pytest.raises(
         ConfigError, match="'native' runs on the CPU only; on cuda choose from eager, torchscript"
     ):
-        usable_formats(["eager", "native"], "cuda")
+        usable_formats(["eager", "native"], "cuda", ["tiny"])
 
 
 def test_everything_is_measured_in_turns(clock: SimpleNamespace) -> None:
@@ -239,7 +242,7 @@ def test_teacher_labels_what_it_can_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     systems = [System(str(n), Atoms(f"H{n}")) for n in (300, 100, 10, 200)]
     times = measure.first_labels(SimpleNamespace(label=label), systems, Silent())  # type: ignore[arg-type]
     assert times == {"10": pytest.approx(1e-3), "100": pytest.approx(1.0)}
-    assert labelled == [10, 100]
+    assert labelled == [10, 10, 100], "the first call of all loads and compiles, and does not count"
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tests.conftest import random_student
 from tests.training.conftest import make_dataset
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
+from mlff_distiller.errors import StructureError
 from mlff_distiller.evaluation.metrics import force_errors, measure_accuracy, predict_dataset
 
 
@@ -70,6 +71,14 @@ def test_molecules_with_one_frame_say_nothing_of_errors_within_a_molecule() -> N
     assert measure_accuracy(lonely, lonely.energy, lonely.forces.astype(float)).energy.mae_shifted is None
 
 
+def test_a_structure_that_cannot_be_evaluated_is_named_with_the_atoms_within_it(dataset: Dataset) -> None:
+    positions = dataset.positions.copy()
+    first = dataset.splits[7]
+    positions[first + 1] = positions[first] + [0.1, 0.0, 0.0]
+    with pytest.raises(StructureError, match=r"structure 7: atoms 0 and 1 are 10 pm"):
+        predict_dataset(random_student(), replace(dataset, positions=positions))
+
+
 @pytest.mark.parametrize("name", ["", "frames.xyz"])
 def test_molecules_without_ids_are_told_apart_by_their_composition(name: str) -> None:
     dataset = make_dataset(6)
@@ -103,6 +112,7 @@ MEMORY_SCRIPT = """
 import resource, sys
 import numpy as np, torch
 from mlff_distiller.evaluation.force_analysis import analyse_forces
+from mlff_distiller.errors import StructureError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.report import evaluate_predictions
 from mlff_distiller.model.presets import build_student

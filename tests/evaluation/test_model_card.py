@@ -134,11 +134,17 @@ def test_measurements_of_this_file_are_shown(student: Path, tmp_path: Path) -> N
         {"name": "openmm", "missing": "not there", "failed": None},
         {"name": "lammps", "missing": None, "failed": "stopped"},
     ]  # fmt: skip
-    write(tmp_path / "evidence" / "verify.json", {"artifact": {"sha256": sha256}, "agreement": rows})
+    verified = {
+        "artifact": {"sha256": sha256},
+        "agreement": rows,
+        "structures_with_different_edges": ["crystal"],
+    }
+    write(tmp_path / "evidence" / "verify.json", verified)
     card = card_text(str(student), [tmp_path / "evidence"])
     drift = ["lammps", "20", "0.5", "301", "-0.250 ± 0.125", "0.062", "", "0.17", "intact", "good"]
     assert cells(card, "C13H18O2") == drift
     assert cells(card, "native") == ["20", "2.0e-07", "2.6e-05", "", "agrees"]
+    assert "Neighbour searches disagree on: crystal" in card
     assert cells(card, "openmm")[-1] == "not installed"
     assert cells(card, "lammps")[-1] == "failed"
 

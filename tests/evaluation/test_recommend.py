@@ -32,10 +32,14 @@ class Silent:
 def test_expected_error_is_the_mean_over_the_atoms() -> None:
     by_element = {"H": {"mae": 0.02}, "O": {"mae": 0.08}}
     accuracy = {"test": {"forces_by_element": by_element}}
-    metadata = SimpleNamespace(provenance=SimpleNamespace(accuracy=accuracy))
+    metadata = SimpleNamespace(provenance=SimpleNamespace(accuracy=accuracy, dataset={}))
     assert expected_force_error(metadata, ["H", "H", "O"]) == pytest.approx(0.04)  # type: ignore[arg-type]
     assert expected_force_error(metadata, ["H", "C"]) is None  # type: ignore[arg-type]
-    metadata.provenance.accuracy = {}
+    metadata.provenance.dataset = {
+        "unseen_molecules": False
+    }  # it knows these molecules: no promise for others
+    assert expected_force_error(metadata, ["H", "H", "O"]) is None  # type: ignore[arg-type]
+    metadata.provenance.dataset, metadata.provenance.accuracy = {}, {}
     assert expected_force_error(metadata, ["H"]) is None  # type: ignore[arg-type]
 
 
@@ -85,7 +89,7 @@ def test_choice(goal: Goal, chosen: Candidate | None, reason: str) -> None:
 def test_nothing_to_choose_from() -> None:
     found, why = choose([BROKEN, UNTESTED], Goal())
     assert found is None
-    assert "no student both ran and has held-out errors" in why
+    assert "no student both ran and has errors on unseen molecules" in why
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,9 @@ def evaluate(
 
     Example:  mlffd evaluate tiny labels.h5 -o evaluation
     """
-    from mlff_distiller.commands.evaluation import evaluate_model, write_json
+    from mlff_distiller.commands.evaluation import evaluate_model
     from mlff_distiller.evaluation_tables import evaluation_tables
+    from mlff_distiller.json_file import write_json
 
     accuracy, evaluations = evaluate_model(model, dataset, errors, max_atoms, keys, teacher, jobs, output)
     for evaluation in evaluations:

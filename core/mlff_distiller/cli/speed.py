@@ -38,7 +38,7 @@ def benchmark(
         list[Path] | None, typer.Option(help="A structure file instead of the sizes; repeatable.")
     ] = None,
     batches: Annotated[str, typer.Option(help="Structures at once.")] = "1,4,16",
-    max_atoms: Annotated[int, typer.Option(min=1, help="Leave out larger batches.")] = 330,
+    max_atoms: Annotated[int, typer.Option(min=1, help="Leave out larger batches.")] = 660,
     rounds: Rounds = 5,
     threads: Threads = 1,
     device: Annotated[

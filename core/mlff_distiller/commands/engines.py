@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mlff_distiller.evaluation.parity import Agreement, verify_artifact
 from mlff_distiller.evaluation.plots import RadialDistribution, draw_nve
 from mlff_distiller.evaluation.trajectory import radial_distribution
 from mlff_distiller.export.identity import artifact_identity
+from mlff_distiller.json_file import write_json
 from mlff_distiller.registry import artifact_path
 
 RDF_BINS = 120
@@ -43,7 +43,7 @@ def write_agreement(path: Path, model: str, bad_edges: list[str], found: list[Ag
         "structures_with_different_edges": bad_edges,
         "agreement": [row.to_dict() for row in found],
     }
-    replace_file(path, [json.dumps(document, indent=1).encode()])
+    write_json(path, document)
 
 
 def nve_with_progress(
@@ -102,7 +102,7 @@ def nve_with_progress(
         "settings": _described(settings),
         **found.to_dict(),
     }
-    replace_file(output / "nve.json", [json.dumps(document, indent=1).encode()])
+    write_json(output / "nve.json", document)
     _write_energies(output / "energies.csv", found.trace)
     title = f"{model}, {atoms.get_chemical_formula()} in {engine}, {settings.temperature:g} K, {settings.time_step:g} fs"
     draw_nve(

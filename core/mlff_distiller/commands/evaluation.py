@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -27,11 +25,11 @@ from mlff_distiller.evaluation.report import (
     energies_csv,
     evaluate_predictions,
     forces_csv,
-    without_nan,
 )
 from mlff_distiller.evaluation.teacher_labels import ask_teacher, labels_path
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.write import SUFFIXES
+from mlff_distiller.json_file import write_json
 from mlff_distiller.model.potential import Potential
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
@@ -147,15 +145,16 @@ def analyse_models(
     if len(models) > len(COLORS):
         raise ConfigError(f"expected at most {len(COLORS)} students in one figure, got {len(models)}")
     make_folder(output)
+    numbers = None
     if teacher is None:
         dataset = _read_labelled(path, keys)
         reference = dataset.metadata.get("teacher", "labels")
     else:
         structures = read_any(path) if is_hdf5(path) else _read_frames(path)
-        _, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
+        numbers, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
         reference = teacher
     predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
-    analysis = analyse_forces(dataset, reference, predictions)
+    analysis = analyse_forces(dataset, reference, predictions, numbers)
     write_json(output / "analysis.json", {"structures": str(path), "units": UNITS, **analysis.to_dict()})
     with console.status("drawing …"):
         write_figure(analysis, [output / f"force_analysis.{suffix}" for suffix in ("png", "pdf")])
@@ -189,8 +188,3 @@ def _write_evaluation(folder: Path, dataset: Path, evaluations: list[Evaluation]
     write_json(folder / "evaluation.json", document)
     replace_file(folder / "forces.csv", [forces_csv(evaluations).encode()])
     replace_file(folder / "energies.csv", [energies_csv(evaluations).encode()])
-
-
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """A document as JSON, with null for what is not finite."""
-    replace_file(path, [json.dumps(without_nan(document), indent=1, ensure_ascii=False).encode()])

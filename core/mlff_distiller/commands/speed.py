@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from mlff_distiller.evaluation.benchmark.report import BenchmarkReport
 from mlff_distiller.evaluation.benchmark.tables import markdown_table, milliseconds
 from mlff_distiller.evaluation.quantization import QuantizedStudent, quantize_student
 from mlff_distiller.evaluation.recommend import Candidate, Goal, Recommendation, recommend_student
+from mlff_distiller.json_file import write_json
 from mlff_distiller.registry import list_models
 from mlff_distiller.units import MEV
 
@@ -101,7 +101,7 @@ def benchmark_with_progress(
     """
     settings = BenchmarkSettings(
         students=shipped_or(students),
-        formats=usable_formats(parse_names(formats), device),
+        formats=usable_formats(parse_names(formats), device, shipped_or(students)),
         systems=systems,
         batches=parse_integers(batches, "batches"),
         rounds=rounds,
@@ -187,7 +187,7 @@ def recommend_with_progress(
                 for candidate in found.candidates
             ],
         }
-        replace_file(report, [json.dumps(document, indent=1).encode()])
+        write_json(report, document)
     return found
 
 

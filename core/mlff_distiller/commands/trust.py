@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.student_teacher import student_teacher
-from mlff_distiller.data.teachers import Teacher, load_teacher
+from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.data.trajectory_frames import read_evenly
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.audit import FACTOR, Audit, audit_frames
@@ -20,7 +21,7 @@ from mlff_distiller.evaluation.audit_files import AuditedRun, write_audit, write
 from mlff_distiller.evaluation.evidence import read_evidence
 from mlff_distiller.evaluation.model_card import model_card
 from mlff_distiller.evaluation.training_regime import matching_regime
-from mlff_distiller.export.artifact import Metadata, read_metadata
+from mlff_distiller.export.artifact import UNNAMED_TEACHER, Metadata, read_metadata
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.registry import artifact_path
 
@@ -75,7 +76,8 @@ def audit_with_progress(
         metadata, 0.0, settings.regime
     )  # no held-out errors, no such regime: here, before any work
     make_folder(output)
-    labeller = _teacher(metadata, teacher)
+    teacher_name, options = _teacher_of(metadata, teacher)
+    labeller = load_teacher(teacher_name, **options)
     student = student_teacher(str(path))
     with progress_bars(console, "frames") as progress:
         reading = progress.add_task(f"reading {trajectory.name}", total=None)
@@ -94,7 +96,7 @@ def audit_with_progress(
             lambda done: progress.update(labelling, completed=done),
         )
     run = AuditedRun(
-        model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller
+        model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller, options
     )
     files = write_audit(audit, run, output)
     formula = source.frames[0].get_chemical_formula()
@@ -128,12 +130,11 @@ def write_card(model: str, evidence: Sequence[Path], output: Path) -> Path:
     return output
 
 
-def _teacher(metadata: Metadata, name: str | None) -> Teacher:
-    """The teacher of that name; by default the student's own, with the options that it was labelled with."""
+def _teacher_of(metadata: Metadata, name: str | None) -> tuple[str, dict[str, Any]]:
+    """The named teacher without options; by default the student's own, with those that it was labelled with."""
     own = metadata.provenance.teacher.get("teacher")
     if name is not None:
-        return load_teacher(name)
-    if own is None:
+        return name, {}
+    if own in (None, UNNAMED_TEACHER):
         raise ConfigError(f"the artifact {metadata.name!r} names no teacher; name one with --teacher")
-    options = metadata.provenance.training.get("config", {}).get("teacher_options", {})
-    return load_teacher(own, **options)
+    return own, metadata.provenance.training.get("config", {}).get("teacher_options", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -28,8 +27,9 @@ from mlff_distiller.distill.data import prepare_parts
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.reference_shift import align_references
-from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.artifact import UNNAMED_TEACHER, Provenance
 from mlff_distiller.export.write import write_artifacts
+from mlff_distiller.json_file import write_json
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.model.presets import PRESETS, build_student
@@ -88,7 +88,7 @@ def distill(
         previous = reports[-1].files["torchscript"] if reports and config.guide == "previous" else None
         reports.append(_distill_student(config, preset, parts, output, previous, progress))
     summary = [{"name": r.name, "seconds": r.seconds, "test": r.test.to_dict()} for r in reports]
-    replace_file(output / "report.json", [json.dumps(summary, indent=1).encode()])
+    write_json(output / "report.json", summary)
     return reports
 
 
@@ -307,7 +307,7 @@ def _provenance(
 ) -> Provenance:
     metadata = parts["train"].metadata
     teacher = {key: value for key, value in metadata.items() if key.startswith("teacher")} or {
-        "teacher": "as labelled"
+        "teacher": UNNAMED_TEACHER
     }
     sizes: dict[str, Any] = {
         name: {

@@ -1,8 +1,8 @@
 """The teacher audit: label frames of a student's own trajectory with its teacher, and see where the student is wrong.
 
 A frame is flagged where the force RMSE is more than ``factor`` times that of held-out frames of the same regime, where the
-largest |F| of the teacher or the shortest distance is beyond what the filters let into the training data, and where student or
-teacher cannot evaluate it at all. This needs the artifact and the frames only.
+largest |F| of the teacher, the shortest distance or the stretch of a bond is beyond what the filters let into the training data,
+and where student or teacher cannot evaluate it at all. This needs the artifact and the frames only.
 
 T frames, N atoms each.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
+from ase.geometry import find_mic
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import min_distances
@@ -28,6 +30,7 @@ from mlff_distiller.evaluation.training_regime import (
     matching_regime,
     training_limits,
 )
+from mlff_distiller.evaluation.trajectory import find_bonds
 from mlff_distiller.export.artifact import Metadata
 
 FACTOR = 2.0  # 4 to 7 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
@@ -45,6 +48,7 @@ class FrameErrors:
         energy: E_student − E_teacher per atom, less its mean over the usable frames, eV.
         teacher_max_force, student_max_force: Largest |F| of an atom, eV/Å.
         min_distance: Shortest distance of two atoms, Å.
+        max_stretch: Largest lengthening of a bond of the trajectory's first frame, Å; 0 without bonds.
     """
 
     frame: np.ndarray
@@ -55,6 +59,7 @@ class FrameErrors:
     teacher_max_force: np.ndarray
     student_max_force: np.ndarray
     min_distance: np.ndarray
+    max_stretch: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,8 @@ def audit_frames(
         )
     limits = training_limits(metadata)
     labels = Dataset.from_atoms(labelled, teacher.metadata())
-    errors, usable = _frame_errors(numbers, predicted, labels, limits)
+    stretch = np.array([_max_stretch(source.frames[0], atoms) for atoms in labelled])
+    errors, usable = _frame_errors(numbers, predicted, labels, stretch, limits)
     forces = force_errors(_forces(predicted), labels.forces.astype(np.float64))
     # The median: a few frames that have gone wrong must not choose a hotter regime for all.
     held_out = matching_regime(metadata, float(np.median(_rms_by_frame(labels, labels.forces))), regime)
@@ -178,8 +184,21 @@ def _check_elements(atoms: Atoms, metadata: Metadata) -> None:
         )
 
 
+def _max_stretch(start: Atoms, atoms: Atoms) -> float:
+    """Å by which a bond of ``start`` is longer in ``atoms`` at most, across boundaries where they are periodic."""
+    bonds, lengths = find_bonds(start)
+    if len(bonds) == 0:
+        return 0.0
+    vectors = atoms.positions[bonds[:, 1]] - atoms.positions[bonds[:, 0]]
+    return float((find_mic(vectors, atoms.cell, cast(Any, atoms.pbc))[1] - lengths).max())
+
+
 def _frame_errors(
-    numbers: Sequence[int], predicted: Sequence[Atoms], labels: Dataset, limits: TrainingLimits
+    numbers: Sequence[int],
+    predicted: Sequence[Atoms],
+    labels: Dataset,
+    stretch: np.ndarray,
+    limits: TrainingLimits,
 ) -> tuple[FrameErrors, np.ndarray]:
     """The errors of each frame, and which frames are usable (L,)."""
     forces = _forces(predicted)
@@ -189,6 +208,8 @@ def _frame_errors(
     usable = np.ones(len(labels), dtype=bool)
     if limits.max_force is not None and limits.min_distance is not None:
         usable = (teacher_max <= limits.max_force) & (distances >= limits.min_distance)
+    if limits.max_stretch is not None:
+        usable &= stretch <= limits.max_stretch
     energy = np.array([atoms.get_potential_energy() for atoms in predicted])
     energy_error = (energy - labels.energy) / labels.n_atoms
     centre = energy_error[usable].mean() if usable.any() else energy_error.mean()
@@ -201,6 +222,7 @@ def _frame_errors(
         teacher_max_force=teacher_max,
         student_max_force=_max_norm_by_frame(labels, forces),
         min_distance=distances,
+        max_stretch=stretch,
     )
     return errors, usable
 
@@ -219,6 +241,8 @@ def _flags(
             reasons.append("force larger than any in training")
         if limits.min_distance is not None and errors.min_distance[k] < limits.min_distance:
             reasons.append("atoms closer than any in training")
+        if limits.max_stretch is not None and errors.max_stretch[k] > limits.max_stretch:
+            reasons.append("a bond longer than any in training")
         if reasons:
             flags[number] = reasons
     return flags

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlff_distiller.data.schema import write_dataset
 from mlff_distiller.data.teachers import Teacher
 from mlff_distiller.evaluation.audit import REGIME, Audit, FrameErrors, choose_parts
 from mlff_distiller.export.artifact import Metadata
+from mlff_distiller.json_file import write_json
 from mlff_distiller.model.presets import PRESETS
 
 RECIPE = "improve.yaml"
@@ -40,6 +41,7 @@ class AuditedRun:
         n_read: Frames in it.
         stopped: Why reading ended early, or None.
         teacher: What labelled the frames.
+        teacher_options: That it was loaded with.
     """
 
     model: str
@@ -49,6 +51,7 @@ class AuditedRun:
     n_read: int
     stopped: str | None
     teacher: Teacher
+    teacher_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def audit_document(audit: Audit, run: AuditedRun) -> dict[str, Any]:
@@ -83,8 +86,7 @@ def audit_document(audit: Audit, run: AuditedRun) -> dict[str, Any]:
 
 def write_audit(audit: Audit, run: AuditedRun, folder: Path) -> list[Path]:
     """Write ``audit.json`` and ``audit.csv``; returns their paths."""
-    document = json.dumps(audit_document(audit, run), indent=1, ensure_ascii=False)
-    replace_file(folder / "audit.json", [document.encode()])
+    write_json(folder / "audit.json", audit_document(audit, run))
     replace_file(folder / "audit.csv", [_csv(audit).encode()])
     return [folder / "audit.json", folder / "audit.csv"]
 
@@ -137,7 +139,7 @@ def improvement_recipe(
         "name": f"{run.metadata.name}-improved",
         "students": [preset],
         "teacher": run.teacher.name,
-        "cutoff": run.metadata.cutoff,
+        "teacher_options": dict(run.teacher_options),
         "init": run.model,
         "data": {"parts": {"train": train, "valid": str(files["valid"]), "test": str(files["test"])}},
         "training": TRAINING,

@@ -16,7 +16,8 @@ from ase.formula import Formula
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
 from mlff_distiller.evaluation.force_comparison import ForceComparison, r_squared
 from mlff_distiller.evaluation.metrics import dataset_graph, known_regimes, relative_to_molecule
-from mlff_distiller.evaluation.report import evaluate_predictions, without_nan
+from mlff_distiller.evaluation.report import evaluate_predictions
+from mlff_distiller.json_file import without_nan
 
 NEIGHBOR_RADIUS = 5.0  # Å, for the local density
 MAX_CHUNK = 4096  # atoms whose neighbours are counted at once
@@ -48,12 +49,14 @@ class ForceAnalysis:
         reference: Name of the teacher.
         students: T of them; the first decides which structures are the worst.
         n_neighbors: (A,) atoms within `NEIGHBOR_RADIUS`, periodic images included.
+        numbers: (S,) place of each structure in the file that it came from, which may have more.
     """
 
     dataset: Dataset
     reference: str
     students: tuple[StudentForces, ...]
     n_neighbors: np.ndarray
+    numbers: np.ndarray
 
     def to_dict(self) -> dict[str, Any]:
         """Metrics by group, R² by component, and the worst structures and atoms of each student, for JSON."""
@@ -73,14 +76,17 @@ class ForceAnalysis:
             "r2_by_panel": {
                 name: r_squared(*pair[::-1]) for name, pair in parity_pairs(student.forces).items()
             },
-            "worst_structures": worst_structures(self.dataset, student.forces, N_WORST),
-            "worst_atoms": worst_atoms(self.dataset, student.forces, N_WORST),
+            "worst_structures": worst_structures(self.dataset, student.forces, N_WORST, self.numbers),
+            "worst_atoms": worst_atoms(self.dataset, student.forces, N_WORST, self.numbers),
         }
         return without_nan(document)
 
 
 def analyse_forces(
-    dataset: Dataset, reference: str, predictions: Sequence[tuple[str, np.ndarray, np.ndarray]]
+    dataset: Dataset,
+    reference: str,
+    predictions: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    numbers: np.ndarray | None = None,
 ) -> ForceAnalysis:
     """Compare students with the labels of a dataset.
 
@@ -88,12 +94,14 @@ def analyse_forces(
         dataset: S structures whose labels are the reference.
         reference: Name of the teacher.
         predictions: Name, energy (S,) eV and forces (A, 3) eV/Å of each student.
+        numbers: (S,) place of each structure in its file; None where the dataset is the whole file.
     """
     labels = dataset.forces.astype(np.float64)
     students = tuple(
         StudentForces(name, energy, ForceComparison(labels, forces)) for name, energy, forces in predictions
     )
-    return ForceAnalysis(dataset, reference, students, count_neighbors(dataset, NEIGHBOR_RADIUS))
+    numbers = np.arange(len(dataset)) if numbers is None else numbers
+    return ForceAnalysis(dataset, reference, students, count_neighbors(dataset, NEIGHBOR_RADIUS), numbers)
 
 
 def count_neighbors(dataset: Dataset, radius: float) -> np.ndarray:
@@ -154,13 +162,15 @@ def binned_percentiles(x: np.ndarray, y: np.ndarray, n_bins: int) -> BinnedPerce
     return BinnedPercentiles(*columns)
 
 
-def worst_structures(dataset: Dataset, forces: ForceComparison, n: int) -> list[dict[str, Any]]:
-    """The ``n`` structures with the largest force RMSE, the worst first."""
+def worst_structures(
+    dataset: Dataset, forces: ForceComparison, n: int, numbers: np.ndarray
+) -> list[dict[str, Any]]:
+    """The ``n`` structures with the largest force RMSE, the worst first; ``numbers`` (S,) are their places in the file."""
     rmse = structure_rmse(dataset, forces)
     regimes = known_regimes(dataset)
     return [
         {
-            "structure": int(s),
+            "structure": int(numbers[s]),
             "formula": structure_formula(dataset, int(s)),
             "molecule_id": str(dataset.molecule_id[s]),
             "regime": str(regimes[s]),
@@ -171,11 +181,13 @@ def worst_structures(dataset: Dataset, forces: ForceComparison, n: int) -> list[
     ]
 
 
-def worst_atoms(dataset: Dataset, forces: ForceComparison, n: int) -> list[dict[str, Any]]:
+def worst_atoms(
+    dataset: Dataset, forces: ForceComparison, n: int, numbers: np.ndarray
+) -> list[dict[str, Any]]:
     """The ``n`` atoms with the largest |ΔF|, the worst first; ``atom`` counts from 0 within its structure."""
     return [
         {
-            "structure": int(dataset.batch[a]),
+            "structure": int(numbers[dataset.batch[a]]),
             "atom": int(a - dataset.splits[dataset.batch[a]]),
             "element": chemical_symbols[dataset.atomic_numbers[a]],
             "error_norm": float(forces.error_norm[a]),

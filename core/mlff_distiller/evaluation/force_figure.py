@@ -144,7 +144,10 @@ def _draw_worst_structures(part: SubFigure, analysis: ForceAnalysis) -> Titled:
     index = _worst_structure(analysis)
     _draw_worst(worst, analysis, index)
     whose = f" of {short_name(analysis.students[0])}" if len(analysis.students) > 1 else ""
-    return [(f"worst structures{whose}", ranking), (f"worst atoms{whose}, in #{index}", worst)]
+    return [
+        (f"worst structures{whose}", ranking),
+        (f"worst atoms{whose}, in #{analysis.numbers[index]}", worst),
+    ]
 
 
 def _worst_structure(analysis: ForceAnalysis) -> int:

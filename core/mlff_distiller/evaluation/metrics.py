@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
 from mlff_distiller.data.statistics import compositions
+from mlff_distiller.errors import StructureError
 from mlff_distiller.graph import Graph, build_graph
 from mlff_distiller.model.potential import Potential
 
@@ -77,15 +78,31 @@ def predict_dataset(
 
     Returns:
         energy (S,) eV and forces (A, 3) eV/Å, float64.
+
+    Raises:
+        StructureError: Names the structure by its index, and what is wrong with it.
     """
     energies, forces = [], []
     for start, end in chunk_bounds(dataset.splits, max_atoms):
-        prediction = potential.compute(*dataset_graph(dataset, start, end, potential.cutoff))
+        try:
+            prediction = potential.compute(*dataset_graph(dataset, start, end, potential.cutoff))
+        except StructureError:
+            _blame(potential, dataset, start, end)
+            raise
         energies.append(prediction.energy.cpu().numpy())
         forces.append(prediction.forces.cpu().numpy())
         if report is not None:
             report(end)
     return np.concatenate(energies), np.concatenate(forces)
+
+
+def _blame(potential: Potential, dataset: Dataset, start: int, end: int) -> None:
+    """Evaluate one by one, so that the message names the structure, and counts the atoms within it."""
+    for index in range(start, end):
+        try:
+            potential.compute(*dataset_graph(dataset, index, index + 1, potential.cutoff))
+        except StructureError as error:
+            raise StructureError(f"structure {index}: {error}") from None
 
 
 def dataset_graph(dataset: Dataset, start: int, end: int, cutoff: float) -> Graph:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mlff_distiller.evaluation.evidence import Evidence
-from mlff_distiller.evaluation.markdown import markdown_table
+from mlff_distiller.evaluation.markdown import decimals, markdown_table
 from mlff_distiller.evaluation.model_card_evidence import evidence_sections
-from mlff_distiller.evaluation.training_regime import training_limits
+from mlff_distiller.evaluation.training_regime import has_unseen_test, training_limits
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.units import MEV
@@ -128,11 +128,20 @@ def _accuracy(metadata: Metadata) -> list[str]:
         return ["Not measured. Train with `mlffd distill` or `mlffd train`, which test each student."]
     energy, by_element = test["energy"], test["forces_by_element"]
     return [
-        "Frames that neither training nor the choice of weights saw. Forces by component.",
+        _held_out_sentence(metadata),
         _force_table("frames", {"all": test["forces"], **_sorted_regimes(test["forces_by_regime"])}),
         _force_table("element", {s: by_element[s] for s in metadata.elements if s in by_element}),
         _energy_sentence(energy),
     ]
+
+
+def _held_out_sentence(metadata: Metadata) -> str:
+    if has_unseen_test(metadata):
+        return "Frames that neither training nor the choice of weights saw. Forces by component."
+    return (
+        "Other frames, but of molecules that were also trained on: the errors promise nothing for other molecules. "
+        "Forces by component."
+    )
 
 
 def _energy_sentence(energy: Mapping[str, Any]) -> str:
@@ -156,7 +165,7 @@ def _force_table(first: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
             f"{errors['n_atoms']:,}",
             f"{MEV * errors['mae']:.1f}",
             f"{MEV * errors['rmse']:.1f}",
-            f"{errors['r2']:.4f}",
+            decimals(errors["r2"], 4),
             f"{errors['label_rms']:.3f}",
         ]
         for name, errors in groups.items()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlff_distiller.evaluation.evidence import Evidence
-from mlff_distiller.evaluation.markdown import markdown_table
+from mlff_distiller.evaluation.markdown import decimals, markdown_table, three_digits
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.units import MEV
 
@@ -86,7 +86,13 @@ def _agreement(documents: Sequence[Document]) -> str:
                 rows.append([row["name"], str(row["n_structures"]), *numbers, verdict])
     if not rows:
         return ""
-    return f"By `mlffd verify`, against the live student in float64.\n\n{markdown_table(headings, rows)}"
+    different = [
+        name for document in documents for name in document.get("structures_with_different_edges", [])
+    ]
+    edges = f" **Neighbour searches disagree on: {', '.join(different)}.**" if different else ""
+    return (
+        f"By `mlffd verify`, against the live student in float64.{edges}\n\n{markdown_table(headings, rows)}"
+    )
 
 
 def _audits(audits: Sequence[Document]) -> str:
@@ -109,7 +115,7 @@ def _audits(audits: Sequence[Document]) -> str:
             f"{audit['frames_labelled']} of {audit['trajectory']['frames']}",
             f"{MEV * audit['forces']['mae']:.1f}",
             f"{MEV * audit['forces']['rmse']:.1f}",
-            f"{audit['forces']['r2']:.4f}",
+            decimals(audit["forces"]["r2"], 4),
             f"{MEV * audit['energy_mae_per_atom']:.2f}",
             f"{audit['frames_flagged']}",
         ]
@@ -142,7 +148,7 @@ def _speed(documents: Sequence[Document], sha256: str) -> str:
                     str(row["threads"]),
                     f"{median} ({q25} to {q75})",
                     f"{row['batch'] / row['median']:.0f}",
-                    "" if row["speed_up"] is None else f"{row['speed_up']:.0f}",
+                    "" if row["speed_up"] is None else three_digits(row["speed_up"]),
                 ]
             )
     if not rows:

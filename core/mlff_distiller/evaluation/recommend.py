@@ -16,6 +16,7 @@ from mlff_distiller.engines import Engine, find_engine
 from mlff_distiller.errors import ConfigError, DistillerError, EngineError, StructureError
 from mlff_distiller.evaluation.benchmark.measure import Progress
 from mlff_distiller.evaluation.drift import FS_PER_NS, NVESettings
+from mlff_distiller.evaluation.training_regime import has_unseen_test
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.registry import artifact_path
 from mlff_distiller.units import MEV
@@ -40,7 +41,7 @@ class Candidate:
         student: Name or path.
         n_parameters: Of the network.
         force_error: Expected MAE of a force component, eV/Å: the held-out errors by element, weighted by the elements of the
-            structure; None where the artifact records none for an element.
+            structure; None where the artifact records none for an element, or only errors on molecules that it was trained on.
         step_time: Seconds a step, the median of the rounds; None where it could not run.
         failure: Why not; None where it ran.
     """
@@ -142,8 +143,11 @@ def expected_force_error(metadata: Metadata, symbols: Sequence[str]) -> float | 
         symbols: (N,) elements of the structure.
 
     Returns:
-        Σ_elements (n/N) MAE, eV/Å; None where the artifact has no error for an element.
+        Σ_elements (n/N) MAE, eV/Å; None where the artifact has no error for an element, or where its errors are those on
+        molecules that it was trained on: they promise nothing for another one.
     """
+    if not has_unseen_test(metadata):
+        return None
     errors = metadata.provenance.accuracy.get("test", {}).get("forces_by_element", {})
     if not set(symbols) <= set(errors):
         return None
@@ -159,7 +163,10 @@ def choose(candidates: Sequence[Candidate], goal: Goal) -> tuple[Candidate | Non
     """
     able = [c for c in candidates if c.step_time is not None and c.force_error is not None]
     if not able:
-        return None, "no student both ran and has held-out errors for all elements of this structure"
+        return (
+            None,
+            "no student both ran and has errors on unseen molecules for all elements of this structure",
+        )
     fast = [c for c in able if goal.ns_per_day is None or _speed(c, goal) >= goal.ns_per_day]
     if not fast:
         best = max(able, key=lambda c: _speed(c, goal))

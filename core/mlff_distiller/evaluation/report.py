@@ -19,6 +19,7 @@ from mlff_distiller.errors import DatasetError
 from mlff_distiller.evaluation.energy_metrics import EnergyMetrics, energy_metrics, fit_element_offsets
 from mlff_distiller.evaluation.force_comparison import ForceComparison, ForceMetrics, force_metrics
 from mlff_distiller.evaluation.metrics import element_symbols, known_regimes
+from mlff_distiller.json_file import without_nan
 
 SIZE_EDGES = (1, 10, 20, 40, 80, 160)  # atoms of a structure, lower edges
 FORCE_EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # |F| of an atom, eV/Å, lower edges
@@ -147,15 +148,6 @@ def _csv(
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def without_nan(value: Any) -> Any:
-    """The same with None for every number that is not finite, since JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _by_label(labels: np.ndarray) -> Groups:

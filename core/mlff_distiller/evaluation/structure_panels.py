@@ -105,4 +105,7 @@ def draw_ranking(axes: Axes, analysis: ForceAnalysis) -> None:
 def _structure_names(analysis: ForceAnalysis, structures: Sequence[int]) -> list[str]:
     regimes = known_regimes(analysis.dataset)
     named = {s: "" if regimes[s] == "unknown" else f" {regimes[s]}" for s in structures}
-    return [f"{structure_formula(analysis.dataset, s)}{regime} #{s}" for s, regime in named.items()]
+    return [
+        f"{structure_formula(analysis.dataset, s)}{regime} #{analysis.numbers[s]}"
+        for s, regime in named.items()
+    ]

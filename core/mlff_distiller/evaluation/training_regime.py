@@ -47,6 +47,14 @@ class TrainingLimits:
     max_stretch: float | None = None
 
 
+def has_unseen_test(metadata: Metadata) -> bool:
+    """Whether the held-out errors are of molecules that neither training nor validation saw, so that they hold for others too.
+
+    Artifacts that do not say are older than the record; their parts were split by molecule.
+    """
+    return bool(metadata.provenance.dataset.get("unseen_molecules", True))
+
+
 def held_out_regimes(metadata: Metadata) -> dict[str, HeldOut]:
     """Held-out errors by regime, and over all frames.
 

@@ -41,6 +41,9 @@ _DAMAGE = (
 )
 
 
+UNNAMED_TEACHER = "as labelled"  # of labels whose file does not say
+
+
 @dataclass(frozen=True, config=STRICT)
 class Provenance:
     """Where a student comes from and how good it is; each part is empty where nothing is known.

@@ -105,17 +105,31 @@ def make_cases(
     """All combinations with at most ``max_atoms`` atoms in a batch; a single structure is always measured.
 
     Raises:
-        ConfigError: A batch below one, or nothing to measure.
+        ConfigError: A batch below one, nothing to measure, or two structures of one name.
     """
     if not (students and formats and systems and batches):
         raise ConfigError("nothing to measure: give at least one student, format, structure and batch size")
     if min(batches) < 1:
         raise ConfigError(f"expected batches of at least one structure, got {min(batches)}")
+    names = [system.name for system in systems]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(
+            f"two structures would be called {twice!r} in the tables; give one of the files another name"
+        )
     return [
         Case(student, name, system, batch)
         for student in students
         for name in formats
         for system in systems
         for batch in batches
-        if batch == 1 or batch * system.n_atoms <= max_atoms
+        if _fits(system, batch, max_atoms)
     ]
+
+
+def left_out(systems: Sequence[System], batches: Sequence[int], max_atoms: int) -> list[str]:
+    """The batches that `make_cases` leaves out, in words."""
+    return [f"{b} × {system.name}" for system in systems for b in batches if not _fits(system, b, max_atoms)]
+
+
+def _fits(system: System, batch: int, max_atoms: int) -> bool:
+    return batch == 1 or batch * system.n_atoms <= max_atoms

@@ -27,11 +27,13 @@ class Format:
     Attributes:
         load: From a file, a torch device and a number of CPU threads; the threads of torch itself are set elsewhere.
         gpu: Whether it runs on other devices than the CPU.
+        committee: Whether it can hold several students.
         scheme: Of the ONNX file (a key of `mlff_distiller.export.quantize.SCHEMES`, or `EXPORTED`); None for other files.
     """
 
     load: Callable[[Path, str, int], Potential]
     gpu: bool = False
+    committee: bool = False
     scheme: str | None = None
 
 
@@ -53,8 +55,8 @@ def _onnx(path: Path, device: str, threads: int) -> OnnxPotential:
 
 FORMATS: Mapping[str, Format] = {
     "eager": Format(_eager, gpu=True),
-    "torchscript": Format(_torchscript, gpu=True),
-    "native": Format(_native),
+    "torchscript": Format(_torchscript, gpu=True, committee=True),
+    "native": Format(_native, committee=True),
     "onnx": Format(_onnx, scheme=EXPORTED),
     "onnx-float16": Format(_onnx, scheme="float16"),
     "onnx-bfloat16": Format(_onnx, scheme="bfloat16"),
@@ -64,15 +66,22 @@ FORMATS: Mapping[str, Format] = {
 DEFAULT_FORMATS = ("eager", "torchscript", "native", "onnx", "onnx-int8")
 
 
-def usable_formats(names: Sequence[str] | None, device: str) -> list[str]:
-    """The formats to measure on a device; by default those of `DEFAULT_FORMATS` that run there.
+def usable_formats(names: Sequence[str] | None, device: str, students: Sequence[str]) -> list[str]:
+    """The formats to measure students in on a device; by default those of `DEFAULT_FORMATS` that all can be run in.
 
     Raises:
+        ArtifactError: There is no such student, or its file is damaged.
         ConfigError: An unknown format, or one that does not run on the device.
     """
     on_cpu = device == "cpu"
     if names is None:
-        return [name for name in DEFAULT_FORMATS if on_cpu or FORMATS[name].gpu]
+        paths = [path for path in map(artifact_path, students) if path.suffix != CHECKPOINT_SUFFIX]
+        has_committee = any(read_metadata(path).n_members > 1 for path in paths)
+        return [
+            name
+            for name in DEFAULT_FORMATS
+            if (on_cpu or FORMATS[name].gpu) and (FORMATS[name].committee or not has_committee)
+        ]
     for name in names:
         if name not in FORMATS:
             raise ConfigError(f"unknown format {name!r}; choose from {', '.join(FORMATS)}")

@@ -35,7 +35,7 @@ def peak_memories(jobs: Sequence[Job], report: Callable[[], None]) -> list[float
         report: Called after each.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "onnxruntime"])  # skipped where it is not installed
     found = []
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
         for peak in pool.map(peak_memory, jobs):

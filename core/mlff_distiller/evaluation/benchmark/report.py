@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import DatasetError
 from mlff_distiller.evaluation.metrics import ForceErrors
+from mlff_distiller.json_file import write_json
 
 MICRO = 1e6
 PACKAGES = ("mlff-distiller", "torch", "onnxruntime", "numpy")
@@ -95,6 +96,7 @@ class BenchmarkReport:
         rounds: Measurements of each case.
         measurements: Of the students, and then of the teacher.
         accuracies: Of each student and format; empty without a dataset.
+        left_out: Batches that were asked for and have more atoms than allowed, as "32 × water, 24 atoms".
     """
 
     artifacts: dict[str, dict[str, str]]
@@ -102,6 +104,7 @@ class BenchmarkReport:
     rounds: int
     measurements: list[Measurement]
     accuracies: list[FormatAccuracy]
+    left_out: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``benchmark.json`` and ``benchmark.csv``.
@@ -112,7 +115,7 @@ class BenchmarkReport:
         paths = [folder / "benchmark.json", folder / "benchmark.csv"]
         document = asdict(self)
         document["benchmark"] = document.pop("measurements")
-        replace_file(paths[0], [json.dumps(document, indent=1).encode()])
+        write_json(paths[0], document)
         replace_file(paths[1], [self._csv().encode()])
         return paths
 
@@ -187,6 +190,7 @@ def read_report(path: Path) -> BenchmarkReport:
             rounds=values["rounds"],
             measurements=[Measurement(**row) for row in values["benchmark"]],
             accuracies=[_accuracy(row) for row in values["accuracies"]],
+            left_out=values.get("left_out", []),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(

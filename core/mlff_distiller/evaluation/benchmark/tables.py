@@ -8,6 +8,7 @@ from rich.box import MARKDOWN
 from rich.table import Table
 
 from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Change, Measurement
+from mlff_distiller.evaluation.markdown import three_digits
 from mlff_distiller.units import MEV
 
 MILLI = 1e3
@@ -23,11 +24,11 @@ def benchmark_table(report: BenchmarkReport) -> Table:
         "structure": [row.system for row in rows],
         "batch": [str(row.batch) for row in rows],
         "ms": [milliseconds(row) for row in rows],
-        "µs/atom": [_short(row.us_per_atom) for row in rows],
-        "structures/s": [_short(row.structures_per_s) for row in rows],
-        "atom steps/s": [_short(row.atom_steps_per_s) for row in rows],
+        "µs/atom": [three_digits(row.us_per_atom) for row in rows],
+        "structures/s": [three_digits(row.structures_per_s) for row in rows],
+        "atom steps/s": [three_digits(row.atom_steps_per_s) for row in rows],
         "memory MiB": ["" if row.peak_memory is None else f"{row.peak_memory:.0f}" for row in rows],
-        "× teacher": ["" if row.speed_up is None else _short(row.speed_up) for row in rows],
+        "× teacher": ["" if row.speed_up is None else three_digits(row.speed_up) for row in rows],
         "force MAE meV/Å": [_force_cell(accuracy.get((row.student, row.format)), "mae") for row in rows],
         "force R²": [_force_cell(accuracy.get((row.student, row.format)), "r2") for row in rows],
     }
@@ -69,9 +70,11 @@ def markdown_table(title: str, columns: Sequence[str], n_words: int = 1) -> Tabl
 
 
 def milliseconds(row: Measurement) -> str:
-    """Median and quartiles of a call."""
+    """Median and quartiles of a call; one measurement has no quartiles."""
+    if row.q25 == row.q75:
+        return three_digits(MILLI * row.median)
     q25, median, q75 = (MILLI * seconds for seconds in (row.q25, row.median, row.q75))
-    return f"{_short(median)} ({_short(q25)}–{_short(q75)})"
+    return f"{three_digits(median)} ({three_digits(q25)}–{three_digits(q75)})"
 
 
 def _title(report: BenchmarkReport) -> str:
@@ -84,14 +87,11 @@ def _title(report: BenchmarkReport) -> str:
 
 def _caption(report: BenchmarkReport) -> str:
     text = f"ms: median and quartiles of {report.rounds} interleaved rounds, of energies, forces and virial with given edges"
+    if report.left_out:
+        text += f"; with more atoms than --max-atoms, and left out: {', '.join(report.left_out)}"
     if report.accuracies:
         text += f"; errors on {report.accuracies[0].n_structures} structures"
     return text
-
-
-def _short(value: float) -> str:
-    """Three digits, and no powers of ten."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _force_cell(errors: object, name: str) -> str:
