@@ -37,7 +37,7 @@ demo: $(DONE)  ## label real molecules, distil a student, export and check it, r
 	$(BIN)/python examples/01_demo.py --output runs/demo
 
 test: $(DONE) test-openmm  ## run all tests, in both environments
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-openmm: $(OPENMM_DONE)  ## run the tests of OpenMM with openmm-torch, in an environment of their own
 	$(OPENMM_BIN)/python -m pytest -n $(WORKERS) tests/openmm tests/test_neighbors.py
