@@ -107,37 +107,30 @@ class NativePotential:
                 other, a singular cell where pbc is set.
         """
         with self._turn:
-            return self._evaluate(atomic_numbers, positions, cell, pbc)
-
-    def _evaluate(
-        self,
-        atomic_numbers: NDArray[np.integer[Any]],
-        positions: NDArray[np.float64],
-        cell: NDArray[np.float64],
-        pbc: NDArray[np.bool_],
-    ) -> Evaluation:
-        arrays = self._arrays
-        if len(atomic_numbers) != arrays.n_atoms:
-            arrays = self._arrays = _Arrays(len(atomic_numbers))
-        if (positions.shape, cell.shape, pbc.shape) != ((arrays.n_atoms, 3), (3, 3), (3,)):
-            raise StructureError(
-                f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,), "
-                f"got {positions.shape}, {cell.shape} and {pbc.shape}"
+            arrays = self._arrays
+            if len(atomic_numbers) != arrays.n_atoms:
+                arrays = self._arrays = _Arrays(len(atomic_numbers))
+            if (positions.shape, cell.shape, pbc.shape) != ((arrays.n_atoms, 3), (3, 3), (3,)):
+                raise StructureError(
+                    f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,), "
+                    f"got {positions.shape}, {cell.shape} and {pbc.shape}"
+                )
+            arrays.atomic_numbers[...] = atomic_numbers
+            arrays.positions[...] = positions
+            arrays.cell[...] = cell
+            arrays.pbc[...] = pbc
+            status = self._library.mlffd_compute(
+                self._system.address, *arrays.inputs, self.skin, arrays.results
             )
-        arrays.atomic_numbers[...] = atomic_numbers
-        arrays.positions[...] = positions
-        arrays.cell[...] = cell
-        arrays.pbc[...] = pbc
-        status = self._library.mlffd_compute(self._system.address, *arrays.inputs, self.skin, arrays.results)
-        if status:
-            check(status)
-        return Evaluation(
-            arrays.energy.item(),
-            arrays.forces.copy(),
-            arrays.virial.copy(),
-            arrays.atomic_energies.copy(),
-            arrays.force_spread.copy() if self.metadata.n_members > 1 else None,
-        )
+            if status:
+                check(status)
+            return Evaluation(
+                arrays.energy.item(),
+                arrays.forces.copy(),
+                arrays.virial.copy(),
+                arrays.atomic_energies.copy(),
+                arrays.force_spread.copy() if self.metadata.n_members > 1 else None,
+            )
 
     def compute(
         self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
