@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from ase.geometry import find_mic
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import min_distances
@@ -30,7 +28,7 @@ from mlff_distiller.evaluation.training_regime import (
     matching_regime,
     training_limits,
 )
-from mlff_distiller.evaluation.trajectory import find_bonds
+from mlff_distiller.evaluation.trajectory import find_bonds, lengths_of
 from mlff_distiller.export.artifact import Metadata
 
 FACTOR = 2.0  # 4 to 7 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
@@ -141,7 +139,7 @@ def audit_frames(
         )
     limits = training_limits(metadata)
     labels = Dataset.from_atoms(labelled, teacher.metadata())
-    stretch = np.array([_max_stretch(source.frames[0], atoms) for atoms in labelled])
+    stretch = _max_stretches(source.frames[0], labelled)
     errors, usable = _frame_errors(numbers, predicted, labels, stretch, limits)
     forces = force_errors(_forces(predicted), labels.forces.astype(np.float64))
     # The median: a few frames that have gone wrong must not choose a hotter regime for all.
@@ -184,13 +182,12 @@ def _check_elements(atoms: Atoms, metadata: Metadata) -> None:
         )
 
 
-def _max_stretch(start: Atoms, atoms: Atoms) -> float:
-    """Å by which a bond of ``start`` is longer in ``atoms`` at most, across boundaries where they are periodic."""
+def _max_stretches(start: Atoms, frames: Sequence[Atoms]) -> np.ndarray:
+    """(T,) Å by which a bond of ``start`` is longer at most; 0 where none is."""
     bonds, lengths = find_bonds(start)
-    if len(bonds) == 0:
-        return 0.0
-    vectors = atoms.positions[bonds[:, 1]] - atoms.positions[bonds[:, 0]]
-    return float((find_mic(vectors, atoms.cell, cast(Any, atoms.pbc))[1] - lengths).max())
+    return np.array(
+        [(lengths_of(bonds, atoms.positions, atoms) - lengths).max(initial=0.0) for atoms in frames]
+    )
 
 
 def _frame_errors(

@@ -54,6 +54,14 @@ def find_bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([i[once], j[once]], axis=1), d[once]
 
 
+def lengths_of(bonds: np.ndarray, positions: np.ndarray, start: Atoms) -> np.ndarray:
+    """Lengths (B,) Å of bonds (B, 2) at positions (N, 3) Å, in the cell and periodicity of ``start``."""
+    if len(bonds) == 0:
+        return np.zeros(0)
+    vectors = positions[bonds[:, 1]] - positions[bonds[:, 0]]
+    return find_mic(vectors, start.cell, cast(Any, start.pbc))[1]  # ASE declares one bool, and takes three
+
+
 def analyse_trajectory(path: Path) -> TrajectoryReport:
     """Bond lengths and RMSD along a trajectory.
 
@@ -68,14 +76,8 @@ def analyse_trajectory(path: Path) -> TrajectoryReport:
     bonds, lengths = find_bonds(first)
     deviation = np.zeros(len(universe.trajectory))
     for k, frame in enumerate(universe.trajectory):
-        if len(
-            bonds
-        ):  # the cell need not be periodic along all vectors, nor turned as MDAnalysis would have it
-            vectors = frame.positions[bonds[:, 1]] - frame.positions[bonds[:, 0]]
-            now = find_mic(vectors, first.cell, cast(Any, first.pbc))[
-                1
-            ]  # ASE declares one bool, and takes three
-            deviation[k] = np.abs(now - lengths).max()
+        # in the cell of ASE, which need not be periodic along all vectors, nor turned as MDAnalysis would have it
+        deviation[k] = np.abs(lengths_of(bonds, frame.positions, first) - lengths).max(initial=0.0)
     return TrajectoryReport(len(deviation), bonds, deviation, _rmsd(universe, first))
 
 
