@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, combinations, cycle, product
-from types import ModuleType
 from typing import TypeVar
 
 from mlff_distiller.data.molecule_families import FAMILIES
 from mlff_distiller.data.named_molecules import NAMED
 from mlff_distiller.errors import require
 
-__all__ = ["FAMILIES", "NAMED", "enumerated", "filling_molecules", "molecules"]
+__all__ = ["FAMILIES", "NAMED", "enumerated", "filling_molecules", "molecules", "without_stereo"]
 
 Row = TypeVar("Row")
 Column = TypeVar("Column")
@@ -164,14 +163,16 @@ def filling_molecules(max_heavy_atoms: int) -> list[str]:
         MissingDependencyError: RDKit is not installed.
     """
     chem = require("rdkit.Chem", extra="sample")
-    seen = {_without_stereo(chem, smiles) for smiles in molecules()}
+    seen = {without_stereo(smiles) for smiles in molecules()}
     found: dict[str, str] = {}
     for smiles in _full_grids():
-        name = _without_stereo(chem, smiles)
+        name = without_stereo(smiles)
         if name not in seen and chem.MolFromSmiles(name).GetNumHeavyAtoms() <= max_heavy_atoms:
             found.setdefault(name, chem.CanonSmiles(smiles))
     return list(found.values())
 
 
-def _without_stereo(chem: ModuleType, smiles: str) -> str:
+def without_stereo(smiles: str) -> str:
+    """Canonical SMILES of the constitution: the same for all stereoisomers."""
+    chem = require("rdkit.Chem", extra="sample")
     return chem.MolToSmiles(chem.MolFromSmiles(smiles), isomericSmiles=False)
