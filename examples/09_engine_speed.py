@@ -57,6 +57,7 @@ PEERS = {  # name → script, and how often its cell is repeated
     "CHARMM with PPPM, rhodopsin": ("in.protein", ""),
 }
 TARGET = 0.5  # seconds that one measurement should take
+WARM_UP = 2  # steps in which TorchScript compiles itself
 Run = Callable[[int], float]  # number of steps → seconds
 Times = Mapping[tuple[str, int], float]  # series and number of atoms → µs per atom and step
 
@@ -140,7 +141,8 @@ def draw(times: Times, path: Path) -> None:
 
 
 def step_time(run: Run) -> float:
-    """Seconds of a step, from as many steps as last a while."""
+    """Seconds of a warm step, from as many steps as last a while."""
+    run(WARM_UP)
     n_steps = int(np.clip(TARGET / max(run(1), 1e-6), 1, 2000))
     return run(n_steps) / n_steps
 
@@ -249,7 +251,7 @@ def peer(title: str, script: str, replicate: str, folder: Path) -> Case:
 
 
 def _loop_time(script: Path, setup: str, n_steps: int) -> float:
-    script.write_text(f"{setup}\nrun {n_steps}\n", encoding="utf-8")
+    script.write_text(f"{setup}\nrun {WARM_UP}\nrun {n_steps}\n", encoding="utf-8")
     command = [*lammps_command(script, 1)[:-1], f"{script.name}.log", "-screen", "none"]
     subprocess.run(command, cwd=script.parent, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     log = (script.parent / f"{script.name}.log").read_text(encoding="utf-8")

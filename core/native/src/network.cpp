@@ -9,7 +9,7 @@ namespace {
 
 constexpr int NODE_BLOCK =
     48;  // rows; a multiple of every tile height, small enough for the second-level cache
-constexpr int PAIR_BLOCK = 64;  // centres whose pairs stay in the cache while all chunks are done
+constexpr int PAIR_BLOCK = 256;  // centres whose pairs stay in the cache while all chunks are done
 
 void nothing(std::size_t) {}
 
