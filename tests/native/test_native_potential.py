@@ -149,7 +149,7 @@ def test_a_search_for_every_change_but_of_positions(random_artifact: Path) -> No
 def test_threads_change_no_bit(path: Path) -> None:
     atoms = box_of_atoms(400)
     one = evaluate(NativePotential(path), atoms)
-    for threads in (2, 3, 7):
+    for threads in (2, 3, 4, 5, 7):
         several = evaluate(NativePotential(path, threads=threads), atoms)
         assert several.energy == one.energy
         for a, b in zip(several[1:], one[1:], strict=True):

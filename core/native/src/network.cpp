@@ -1,6 +1,8 @@
 #include "network.h"
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "error.h"
 
@@ -14,6 +16,16 @@ constexpr int PAIR_BLOCK = 256;  // centres whose pairs stay in the cache while 
 void nothing(std::size_t) {}
 
 int round_up(int n, int step) { return (n + step - 1) / step * step; }
+
+// A place on the line of all chunks, one behind the other, each as long as it has centres.
+struct Cut {
+  int chunk, center;
+};
+
+Cut cut(int share, int n_shares, int n_chunks, int n_centers) {
+  const std::int64_t place = static_cast<std::int64_t>(share) * n_chunks * n_centers / n_shares;
+  return {static_cast<int>(place / n_centers), static_cast<int>(place % n_centers)};
+}
 
 }  // namespace
 
@@ -112,17 +124,32 @@ void Network::reverse_block(int block, int layer, int thread) {
   model_.kernels.update_reverse(model_.updates[static_cast<std::size_t>(layer)], nodes);
 }
 
-// Each thread takes its share of the chunks through all pairs: chunks share no memory that is written.
+// Threads take equal stretches of the line of all chunks; chunks share no memory that is written. A chunk that a cut divides
+// is begun by the share before the cut, as its first work, and ended by the share after it, as its last (McNaughton's rule),
+// so that its centres come in the same order as on one thread. Shares wait only for one with a lower number, which has begun.
 template <typename Begin, typename Act>
 void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
-  const int n_shares = std::min(pool.size(), model_.n_chunks);
+  if (n_own_ == 0) return;
+  const int n_chunks = model_.n_chunks, n_shares = std::min(pool.size(), n_chunks);
+  const auto range = [&](int first, int last) {
+    return PairRange{first, last, graph_->centers(), graph_->pairs()};
+  };
+  std::vector<std::atomic<bool>> has_begun_next(static_cast<std::size_t>(n_shares));
   pool.run(n_shares, [&](int share, int) {
-    for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares)
-      begin(static_cast<std::size_t>(chunk));
-    for (int first = 0; first < n_own_; first += PAIR_BLOCK) {
-      const PairRange range{first, std::min(n_own_, first + PAIR_BLOCK), graph_->centers(), graph_->pairs()};
-      for (int chunk = share; chunk < model_.n_chunks; chunk += n_shares)
-        act(range, static_cast<std::size_t>(chunk));
+    const Cut from = cut(share, n_shares, n_chunks, n_own_), to = cut(share + 1, n_shares, n_chunks, n_own_);
+    if (to.center > 0) {
+      begin(static_cast<std::size_t>(to.chunk));
+      act(range(0, to.center), static_cast<std::size_t>(to.chunk));
+      has_begun_next[static_cast<std::size_t>(share)] = true;
+    }
+    const int first_whole = from.chunk + (from.center > 0);
+    for (int chunk = first_whole; chunk < to.chunk; ++chunk) begin(static_cast<std::size_t>(chunk));
+    for (int first = 0; first < n_own_; first += PAIR_BLOCK)
+      for (int chunk = first_whole; chunk < to.chunk; ++chunk)
+        act(range(first, std::min(n_own_, first + PAIR_BLOCK)), static_cast<std::size_t>(chunk));
+    if (from.center > 0) {
+      while (!has_begun_next[static_cast<std::size_t>(share - 1)]) std::this_thread::yield();
+      act(range(from.center, n_own_), static_cast<std::size_t>(from.chunk));
     }
   });
 }
