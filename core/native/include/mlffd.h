@@ -116,7 +116,8 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  *
  * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
  * where n_own = 0 or where something is wrong with this process's atoms. rows is (n_all, width) float32 with
- * the own rows filled in; on return each ghost's row must hold its owner's. It returns 0, or anything else to
+ * the rows of own atoms filled in that have a ghost within the cutoff, since no other process computes with the rest;
+ * on return each ghost's row must hold its owner's. It returns 0, or anything else to
  * give up. A single process without ghosts may pass null.
  *
  * Energy, atomic energies and atomic virials are those of the own atoms; the virial is this process's share,

@@ -206,25 +206,29 @@ void Network::message_reverse(ThreadPool& pool, int layer) {
 }
 
 // Rows travel without padding, [part][feature], so that processes with different vector widths understand
-// each other.
+// each other. Only an atom with a ghost within the cutoff is a ghost within the cutoff elsewhere: the rows of others keep what
+// an earlier step left in them, which nobody reads.
 void Network::fetch_ghosts(float* array, int parts) {
   if (!exchange_) return;
   const int W = model_.kernels.width, F = model_.student.n_features;
   const std::size_t stride = static_cast<std::size_t>(n_rows_) * parts * W,
                     width = static_cast<std::size_t>(parts) * F;
-  const auto each = [&](int first, int last, auto copy) {
-    for (int atom = first; atom < last; ++atom)
-      for (int part = 0; part < parts; ++part)
-        for (int chunk = 0; chunk < model_.n_chunks; ++chunk)
-          copy(exchanged_.data() + static_cast<std::size_t>(atom) * width + part * F + chunk * W,
-               array + static_cast<std::size_t>(chunk) * stride +
-                   (static_cast<std::size_t>(atom) * parts + part) * W,
-               static_cast<std::size_t>(std::min(W, F - chunk * W)) * sizeof(float));
+  const auto each_chunk = [&](int atom, auto copy) {
+    for (int part = 0; part < parts; ++part)
+      for (int chunk = 0; chunk < model_.n_chunks; ++chunk)
+        copy(exchanged_.data() + static_cast<std::size_t>(atom) * width + part * F + chunk * W,
+             array + static_cast<std::size_t>(chunk) * stride +
+                 (static_cast<std::size_t>(atom) * parts + part) * W,
+             static_cast<std::size_t>(std::min(W, F - chunk * W)) * sizeof(float));
   };
-  each(0, n_own_, [](float* sent, const float* own, std::size_t size) { std::memcpy(sent, own, size); });
+  const auto send = [](float* sent, const float* own, std::size_t size) { std::memcpy(sent, own, size); };
+  const auto receive = [](const float* received, float* ghost, std::size_t size) {
+    std::memcpy(ghost, received, size);
+  };
+  for (int atom = 0; atom < n_own_; ++atom)
+    if (graph_->centers()[atom].ghosts < graph_->centers()[atom].end) each_chunk(atom, send);
   call_exchange(*exchange_, parts * F);
-  each(n_own_, n_all_,
-       [](const float* received, float* ghost, std::size_t size) { std::memcpy(ghost, received, size); });
+  for (int atom = n_own_; atom < n_all_; ++atom) each_chunk(atom, receive);
 }
 
 void Network::exchange_nothing(int n_all, const Exchange& exchange) {
