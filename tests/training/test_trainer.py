@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,12 @@ def test_a_second_interrupt_stops_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupts.pending
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_leaves_no_thread_behind(dataset: Dataset, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    run(dataset, tmp_path)
+    assert set(threading.enumerate()) == before  # TensorBoard's writer has one
 
 
 def test_a_finished_run_is_not_trained_again(dataset: Dataset, tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ class LearningCurves:
         self._write_csv()
         draw_curves(self.rows, self.folder / "curves.png")
 
+    def close(self) -> None:
+        """End the thread that writes TensorBoard events."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
     def _log(self, row: dict[str, float]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -92,7 +93,7 @@ def train(
     run = _Run(student, train_set, valid_set, config, output)
     run.pairs = pairs if config.loss.hessian_weight > 0 else None
     run.resume()
-    with HeldInterrupts() as interrupts:
+    with HeldInterrupts() as interrupts, closing(run.curves):
         run.fit(report, interrupts)
     return run.result()
 
