@@ -1,6 +1,5 @@
 #include "network.h"
 
-#include <atomic>
 #include <cstring>
 #include <thread>
 
@@ -40,6 +39,11 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
   s_stride_ = static_cast<std::size_t>(n_rows_) * S_PARTS * width;
   m_stride_ = static_cast<std::size_t>(n_rows_) * M_PARTS * width;
 
+  // first of all: a domain that cannot have the rest must still take part in the exchanges
+  if (exchange_)
+    exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS *
+                       static_cast<std::size_t>(model_.student.n_features));
+
   const auto chunks = static_cast<std::size_t>(model_.n_chunks);
   const std::size_t F = chunks * static_cast<std::size_t>(width),
                     kept = static_cast<std::size_t>(n_blocks_) * NODE_BLOCK * F;
@@ -54,11 +58,10 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
     layer.phi.reserve(kept * PHI_KEPT);
   }
   scratch_.resize(static_cast<std::size_t>(pool.size()));
+  if (has_begun_next_.size() != scratch_.size())
+    has_begun_next_ = std::vector<std::atomic<bool>>(scratch_.size());
   for (Buffer<float>& scratch : scratch_) scratch.reserve(NODE_BLOCK * F * (SCRATCH + UPDATE_KEPT));
   pair_gradients_.reserve(chunks * graph_->n_pairs() * 4);
-  if (exchange_)
-    exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS *
-                       static_cast<std::size_t>(model_.student.n_features));
 }
 
 void Network::run(ThreadPool& pool) {
@@ -134,13 +137,13 @@ void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
   const auto range = [&](int first, int last) {
     return PairRange{first, last, graph_->centers(), graph_->pairs()};
   };
-  std::vector<std::atomic<bool>> has_begun_next(static_cast<std::size_t>(n_shares));
+  for (std::atomic<bool>& begun : has_begun_next_) begun = false;
   pool.run(n_shares, [&](int share, int) {
     const Cut from = cut(share, n_shares, n_chunks, n_own_), to = cut(share + 1, n_shares, n_chunks, n_own_);
     if (to.center > 0) {
       begin(static_cast<std::size_t>(to.chunk));
       act(range(0, to.center), static_cast<std::size_t>(to.chunk));
-      has_begun_next[static_cast<std::size_t>(share)] = true;
+      has_begun_next_[static_cast<std::size_t>(share)] = true;
     }
     const int first_whole = from.chunk + (from.center > 0);
     for (int chunk = first_whole; chunk < to.chunk; ++chunk) begin(static_cast<std::size_t>(chunk));
@@ -148,7 +151,7 @@ void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
       for (int chunk = first_whole; chunk < to.chunk; ++chunk)
         act(range(first, std::min(n_own_, first + PAIR_BLOCK)), static_cast<std::size_t>(chunk));
     if (from.center > 0) {
-      while (!has_begun_next[static_cast<std::size_t>(share - 1)]) std::this_thread::yield();
+      while (!has_begun_next_[static_cast<std::size_t>(share - 1)]) std::this_thread::yield();
       act(range(from.center, n_own_), static_cast<std::size_t>(from.chunk));
     }
   });

@@ -1,6 +1,7 @@
 // The network on a graph: node arrays, the order of the passes, and the exchange with other domains.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "buffer.h"
@@ -71,10 +72,11 @@ class Network {
   int n_own_ = 0, n_all_ = 0, n_rows_ = 0, n_blocks_ = 0;
   std::size_t s_stride_ = 0, m_stride_ = 0;
   Buffer<float> S_, G_, gM_, energies_;
-  std::vector<Layer> layers_;           // L - 1
-  std::vector<Buffer<float>> scratch_;  // by thread
-  Buffer<float> pair_gradients_;        // [chunk][pair][dr, du_x, du_y, du_z]
-  Buffer<float> exchanged_;             // (n_all, width)
+  std::vector<Layer> layers_;                      // L - 1
+  std::vector<Buffer<float>> scratch_;             // by thread
+  Buffer<float> pair_gradients_;                   // [chunk][pair][dr, du_x, du_y, du_z]
+  Buffer<float> exchanged_;                        // (n_all, width)
+  std::vector<std::atomic<bool>> has_begun_next_;  // by share of an edge loop
 };
 
 }  // namespace mlffd

@@ -40,7 +40,7 @@ def xtb_teacher(
     Args:
         name: "gfn1-xtb" or "gfn2-xtb".
         accuracy: tblite's factor on its convergence thresholds. At 1.0, its own default, forces are converged
-            to some 3e-4 eV/Å; at 0.1 to some 2e-5, for a tenth more time.
+            to some 5e-4 eV/Å; at 0.1 to some 4e-5, for less than a fifth more time.
         electronic_temperature: Of the Fermi smearing, K. The energy is the electronic free energy.
         max_iterations: SCF iterations before the calculation counts as failed.
 
