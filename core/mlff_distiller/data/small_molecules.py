@@ -86,7 +86,7 @@ def _grown(smiles: str) -> Iterator[str]:
         for element, valence in _VALENCES.items():
             for order in range(1, min(_free_valence(atom), valence, 3) + 1):
                 larger = chem.RWMol(molecule)
-                larger.AddBond(atom.GetIdx(), larger.AddAtom(chem.Atom(element)), _bond_type(order))
+                larger.AddBond(atom.GetIdx(), larger.AddAtom(chem.Atom(element)), chem.BondType.values[order])
                 yield _canonical(larger)
 
 
@@ -100,7 +100,7 @@ def _closed(smiles: str) -> Iterator[str]:
     for i, j in combinations(open_atoms, 2):
         if molecule.GetBondBetweenAtoms(i, j) is None:
             ring = chem.RWMol(molecule)
-            ring.AddBond(i, j, _bond_type(1))
+            ring.AddBond(i, j, chem.BondType.SINGLE)
             yield _canonical(ring)
 
 
@@ -109,11 +109,6 @@ def _kekulized(smiles: str) -> Any:
     molecule = chem.MolFromSmiles(smiles)
     chem.Kekulize(molecule, clearAromaticFlags=True)
     return molecule
-
-
-def _bond_type(order: int) -> Any:
-    types = require("rdkit.Chem", extra="sample").BondType
-    return (types.SINGLE, types.DOUBLE, types.TRIPLE)[order - 1]
 
 
 def _free_valence(atom: Any) -> int:
