@@ -125,6 +125,7 @@ def relaxed(atoms: Atoms, calculator: Any) -> Atoms:
     moved = atoms.copy()
     moved.calc = calculator
     BFGS(moved, logfile=None).run(fmax=0.005, steps=500)
+    moved.calc = None  # a teacher's calculator cannot be sent to other processes
     return moved
 
 
