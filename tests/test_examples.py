@@ -20,7 +20,7 @@ SHORT = {
         ["nve.png", "trajectory.xyz"],
     ),
     "13_chemistry.py": (
-        ["--models", "ultra-tiny", "--molecules", "1", "--picoseconds", "0.05"],
+        ["--models", "ultra-tiny", "--molecules", "1", "--picoseconds", "0.05", "--jobs", "2"],
         ["scans.png"],
     ),
     "14_ranks.py": (
