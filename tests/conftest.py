@@ -19,6 +19,8 @@ from mlff_distiller.model.potential import StudentForceField
 
 Run = Callable[..., tuple[int, str, str]]  # arguments of mlffd → exit status, standard output, standard error
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+DEVICES = ("cpu", pytest.param("cuda", marks=needs_cuda))
 
 
 @pytest.fixture(autouse=True)

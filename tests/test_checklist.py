@@ -22,6 +22,7 @@ from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.potential import Potential, Prediction
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import artifact_path
+from tests.conftest import needs_cuda
 from tests.contract import assert_close, compute
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,6 @@ ROUNDING = 3e-6  # eV and eV/Å, of float32 sums in another order; one pair at 4
 
 needs_native = pytest.mark.skipif(not is_built(), reason="the native engine was not compiled here")
 needs_onnx = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="ONNX Runtime is not installed")
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 FORMATS = [
     "torchscript",
     pytest.param("native", marks=needs_native),

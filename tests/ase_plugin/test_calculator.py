@@ -14,7 +14,7 @@ from ase.md.verlet import VelocityVerlet
 from ase.mep import NEB
 from ase.optimize import BFGS
 from ase.phonons import Phonons
-from tests.conftest import ethanol, triclinic_crystal
+from tests.conftest import ethanol, needs_cuda, triclinic_crystal
 from tests.contract import EngineContract
 
 from mlff_distiller.errors import ConfigError, StructureError
@@ -28,10 +28,17 @@ BACKENDS = ("native", "torch")
 
 
 class TestConformance(EngineContract):
-    @pytest.fixture(params=["native float32", "torch float32", "torch float64"])
+    @pytest.fixture(
+        params=[
+            "native float32 cpu",
+            "torch float32 cpu",
+            "torch float64 cpu",
+            pytest.param("torch float32 cuda", marks=needs_cuda),
+        ]
+    )
     def single_point(self, request: pytest.FixtureRequest, artifact: Path):
-        backend, dtype = request.param.split()
-        calculator = DistilledCalculator(artifact, backend=backend, dtype=dtype)
+        backend, dtype, device = request.param.split()
+        calculator = DistilledCalculator(artifact, backend=backend, dtype=dtype, device=device)
         return lambda atoms: ase_single_point(calculator, atoms)
 
 

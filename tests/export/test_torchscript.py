@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import ethanol, random_student, tensors, triclinic_crystal
+from tests.conftest import ethanol, needs_cuda, random_student, tensors, triclinic_crystal
 from tests.contract import ExactContract, PotentialContract, assert_close
 
 from mlff_distiller import load, load_student
@@ -161,7 +161,7 @@ def test_cuda_where_there_is_none(artifact: Path) -> None:
         load(artifact, device="cuda")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_cuda
 def test_cuda_agrees_with_cpu(artifact: Path) -> None:
     a, b = (
         load(artifact).predict(**tensors(ethanol())),

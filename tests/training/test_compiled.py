@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.conftest import DEVICES
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.model.potential import StudentForceField
@@ -20,7 +21,8 @@ def loss_gradients(model, batch) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_same_values_and_parameter_gradients(dataset: Dataset) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_same_values_and_parameter_gradients(dataset: Dataset, device: str) -> None:
     """In float64, on batches of several sizes: cut second-order terms would show as errors of per cents.
 
     The batch sizes are those of the network (16 features, 8 radial functions), which a tracer could merge.
@@ -28,6 +30,8 @@ def test_same_values_and_parameter_gradients(dataset: Dataset) -> None:
     torch.manual_seed(0)
     student = StudentForceField(16, 2, 8, cutoff=4.0, max_z=8, elements=[1, 6, 8]).double()
     graphs = GraphSet(dataset, student)
+    graphs.move_to(torch.device(device))
+    student.to(device)
     eager = EnergyForces(student)
     compiled = CompiledEnergyForces(student)
     for indices in (range(16), range(8), range(3), range(20, 39), range(1)):

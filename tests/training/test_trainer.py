@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.conftest import needs_cuda
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import fit_reference_energies
@@ -23,7 +24,9 @@ from mlff_distiller.training.interrupts import HeldInterrupts
 from mlff_distiller.training.trainer import TrainingResult, train
 from mlff_distiller.training.validation import validation_errors
 
-CONFIG = TrainingConfig(epochs=3, batch_size=8, compile=False, optimizer=OptimizerConfig(learning_rate=5e-3))
+CONFIG = TrainingConfig(
+    epochs=3, batch_size=8, compile=False, optimizer=OptimizerConfig(learning_rate=5e-3), accelerator="cpu"
+)
 
 
 def small_student(dataset: Dataset) -> StudentForceField:
@@ -74,6 +77,26 @@ def test_resume_is_exact(dataset: Dataset, tmp_path: Path, stop_at: int) -> None
     for name, weight in whole.student.state_dict().items():
         assert torch.equal(weight, resumed.student.state_dict()[name]), name
     assert whole.curves == resumed.curves
+
+
+@needs_cuda
+@pytest.mark.slow
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_run_on_a_gpu_resumes_and_ends_where_one_on_the_cpu_does(
+    dataset: Dataset, tmp_path: Path, graphs: bool
+) -> None:
+    """Sums on a GPU have no fixed order, so that the weights agree but for rounding."""
+    longer = {**vars(CONFIG), "epochs": 10}
+    on_cpu = run(dataset, tmp_path / "cpu", TrainingConfig(**longer))
+    on_gpu = TrainingConfig(**{**longer, "accelerator": "cuda", "compile": True, "cuda_graphs": graphs})
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "gpu", on_gpu, stop_at=18)
+    resumed = run(dataset, tmp_path / "gpu", on_gpu)
+    for name, weight in on_cpu.student.state_dict().items():
+        torch.testing.assert_close(resumed.student.state_dict()[name], weight, rtol=1e-2, atol=1e-3)
+    assert resumed.curves[-1]["valid_force_mae"] == pytest.approx(
+        on_cpu.curves[-1]["valid_force_mae"], rel=1e-3
+    )
 
 
 def test_an_interrupt_is_held_until_the_step_is_saved(dataset: Dataset, tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
 from mlff_distiller.errors import TrainingError
-from mlff_distiller.graph import edge_vectors
 from mlff_distiller.model.potential import StudentForceField
-from mlff_distiller.neighbors import vesin_neighbors
+from mlff_distiller.training.edges import dataset_edges
 
 
 class Batch(NamedTuple):
@@ -61,60 +60,104 @@ class GraphSet:
                 f"the dataset holds atomic numbers {unknown}, which are not among the student's elements "
                 f"({student.element_names}); train a student with these elements or leave those structures out"
             )
-        self.species = student.species_of[numbers]
-        self.forces = torch.from_numpy(dataset.forces).to(self.dtype)
-        e0 = student.reference.e0.numpy()[self.species.numpy()]  # (A,) float64
-        self.energy = torch.from_numpy(dataset.energy - np.add.reduceat(e0, dataset.splits[:-1])).to(
-            self.dtype
+        species = student.species_of[numbers]
+        e0 = student.reference.e0.numpy()[species.numpy()]  # (A,) float64
+        energy = torch.from_numpy(dataset.energy - np.add.reduceat(e0, dataset.splits[:-1]))
+        edge_index, edge_vec, n_edges = dataset_edges(dataset, student.cutoff, self.dtype)
+        self.edge_splits = np.concatenate([[0], np.cumsum(n_edges)])
+        self._tensors = _Tensors(
+            species=species,
+            forces=torch.from_numpy(dataset.forces).to(self.dtype),
+            energy=energy.to(self.dtype),
+            edge_index=edge_index,
+            edge_vec=edge_vec,
+            first_atom=torch.from_numpy(self.atom_splits[:-1]),
+            n_atoms=torch.from_numpy(np.diff(self.atom_splits)),
+            first_edge=torch.from_numpy(self.edge_splits[:-1]),
+            n_edges=torch.from_numpy(n_edges),
         )
-        self._find_edges(dataset, student.cutoff)
-
-    def _find_edges(self, dataset: Dataset, cutoff: float) -> None:
-        edges, vectors, counts = [], [], [0]
-        positions, cells, pbc = (torch.from_numpy(x) for x in (dataset.positions, dataset.cells, dataset.pbc))
-        for s in range(len(dataset)):
-            x = positions[dataset.splits[s] : dataset.splits[s + 1]]
-            edge_index, shifts = vesin_neighbors(x, cells[s], pbc[s], cutoff)
-            one_batch = torch.zeros(x.shape[0], dtype=torch.int64)
-            vectors.append(edge_vectors(x, edge_index, shifts, cells[s : s + 1], one_batch).to(self.dtype))
-            edges.append(edge_index.to(torch.int32))
-            counts.append(edge_index.shape[1])
-        self.edge_splits = np.cumsum(counts)
-        self.edge_index = torch.cat(edges, dim=1)
-        self.edge_vec = torch.cat(vectors)
 
     def __len__(self) -> int:
         return len(self.atom_splits) - 1
 
     @property
+    def energy(self) -> Tensor:
+        """(S,) eV, reference energies subtracted."""
+        return self._tensors.energy
+
+    @property
+    def forces(self) -> Tensor:
+        """(A, 3) eV/Å."""
+        return self._tensors.forces
+
+    @property
     def mean_neighbors(self) -> float:
         """Mean number of edges per atom."""
-        return self.edge_vec.shape[0] / self.species.shape[0]
+        return int(self.edge_splits[-1]) / int(self.atom_splits[-1])
+
+    def move_to(self, device: torch.device) -> None:
+        """Keep the set on a GPU, where batches are then put together, if it takes at most a quarter of the free memory."""
+        if device.type != "cuda":
+            return
+        size = sum(tensor.nbytes for tensor in self._tensors)
+        if size <= torch.cuda.mem_get_info(device)[0] / 4:
+            self._tensors = _Tensors(*(tensor.to(device) for tensor in self._tensors))
 
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Put the structures ``indices`` into one batch."""
-        atom_ranges = [(self.atom_splits[s], self.atom_splits[s + 1]) for s in indices]
-        edge_ranges = [(self.edge_splits[s], self.edge_splits[s + 1]) for s in indices]
-        n_atoms = torch.tensor([end - start for start, end in atom_ranges])
+        """Put the structures ``indices`` into one batch, without waiting for the GPU where the set is on one."""
+        own, chosen = self._tensors, np.asarray(indices, dtype=np.int64)
+        n_atoms_in_all = int(np.diff(self.atom_splits)[chosen].sum())
+        n_edges_in_all = int(np.diff(self.edge_splits)[chosen].sum())
+        k = _without_waiting(torch.from_numpy(chosen), own.energy.device)
+        n_atoms, n_edges = own.n_atoms[k], own.n_edges[k]
+        atoms = _ranges(own.first_atom[k], n_atoms, n_atoms_in_all)
+        edges = _ranges(own.first_edge[k], n_edges, n_edges_in_all)
         offsets = torch.cumsum(n_atoms, 0) - n_atoms
-        edge_index = torch.cat(
-            [self.edge_index[:, a:b].long() + o for (a, b), o in zip(edge_ranges, offsets, strict=True)],
-            dim=1,
-        )
         return Batch(
-            species=torch.cat([self.species[a:b] for a, b in atom_ranges]),
-            edge_index=edge_index,
-            edge_vec=torch.cat([self.edge_vec[a:b] for a, b in edge_ranges]),
-            batch=torch.repeat_interleave(torch.arange(len(indices)), n_atoms),
+            species=own.species.index_select(0, atoms),
+            edge_index=own.edge_index.index_select(1, edges) + _repeat(offsets, n_edges, n_edges_in_all),
+            edge_vec=own.edge_vec.index_select(0, edges),
+            batch=_repeat(torch.arange(len(chosen), device=k.device), n_atoms, n_atoms_in_all),
             n_atoms=n_atoms.to(self.dtype),
-            energy=self.energy[torch.as_tensor(indices)],
-            forces=torch.cat([self.forces[a:b] for a, b in atom_ranges]),
+            energy=own.energy[k],
+            forces=own.forces.index_select(0, atoms),
         )
 
     def chunks(self, max_atoms: int) -> Iterator[Batch]:
         """All structures in order, in batches of at most ``max_atoms`` atoms (or one structure)."""
         for start, end in chunk_bounds(self.atom_splits, max_atoms):
             yield self.collate(range(start, end))
+
+
+class _Tensors(NamedTuple):
+    """What a `GraphSet` keeps, on one device."""
+
+    species: Tensor  # (A,)
+    forces: Tensor  # (A, 3)
+    energy: Tensor  # (S,)
+    edge_index: Tensor  # (2, E) int32, as atoms of their own structure
+    edge_vec: Tensor  # (E, 3)
+    first_atom: Tensor  # (S,)
+    n_atoms: Tensor  # (S,)
+    first_edge: Tensor  # (S,)
+    n_edges: Tensor  # (S,)
+
+
+def _without_waiting(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy on the device; from ordinary memory, CUDA would first finish all work in its queue."""
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _repeat(values: Tensor, counts: Tensor, in_all: int) -> Tensor:
+    return torch.repeat_interleave(values, counts, output_size=in_all)
+
+
+def _ranges(first: Tensor, counts: Tensor, in_all: int) -> Tensor:
+    """The numbers first[k] … first[k] + counts[k] - 1 of all k, one after the other: (in_all,)."""
+    skipped = first - (torch.cumsum(counts, 0) - counts)
+    return _repeat(skipped, counts, in_all) + torch.arange(in_all, device=first.device)
 
 
 def shuffled_batches(n_structures: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

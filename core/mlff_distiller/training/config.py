@@ -45,6 +45,7 @@ class TrainingConfig:
     loss: LossConfig = Field(default_factory=LossConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     compile: bool = True  # torch.compile: about half a minute once, then some three times faster on a CPU
+    cuda_graphs: bool = True  # on one GPU: record the kernels of a step and repeat them, several times faster
     validate_every: int = Field(default=1, ge=1)  # epochs
     max_atoms: int = Field(default=1024, ge=1)  # atoms held at once in validation
     checkpoint_minutes: float = Field(default=2.0, gt=0)  # also within an epoch

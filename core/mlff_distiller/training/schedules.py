@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mlff_distiller.training.config import LossConfig
 
@@ -28,17 +28,16 @@ def scheduled_energy_weight(loss: LossConfig, progress: float) -> float:
     return loss.energy_weight if progress < 0.75 else loss.final_energy_weight
 
 
+def rising_decay(decay: float, n_averaged: int) -> float:
+    """Decay of the average after ``n_averaged`` steps: a short run does not average its start."""
+    return min(decay, (1.0 + n_averaged) / (10.0 + n_averaged)) if n_averaged > 0 else 0.0
+
+
 def exponential_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """In-place moving average for `torch.optim.swa_utils.AveragedModel`.
+    """In-place moving average for `torch.optim.swa_utils.AveragedModel`, with a decay that rises from zero."""
 
-    The decay starts at 0.1 and rises as (1 + n) / (10 + n) up to ``decay``, so that a short run does not average its start.
-    """
-
-    @torch.no_grad()
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], n_averaged: Tensor | int) -> None:
-        n = float(n_averaged)
-        share = 1.0 - min(decay, (1.0 + n) / (10.0 + n))
-        for a, c in zip(averaged, current, strict=True):
-            a.lerp_(c, share)
+        torch_average = get_ema_multi_avg_fn(rising_decay(decay, int(n_averaged)))  # all tensors in one call
+        torch_average(list(averaged), list(current), n_averaged)
 
     return update

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.atomic_file import make_folder
@@ -30,11 +30,13 @@ from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
 from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
+from mlff_distiller.training.cuda_graphs import GraphedStep
 from mlff_distiller.training.curves import LearningCurves
-from mlff_distiller.training.hessian import HessianPairs, hessian_loss
+from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.interrupts import HeldInterrupts
-from mlff_distiller.training.losses import energy_loss, force_loss
+from mlff_distiller.training.padding import batch_sizes
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
+from mlff_distiller.training.step import PlainStep, Step
 from mlff_distiller.training.validation import validation_errors
 
 
@@ -90,8 +92,8 @@ def train(
         raise TrainingError(
             "loss.hessian_weight is not zero, but there are no pairs of frames; set data.hessian_pairs"
         )
-    run = _Run(student, train_set, valid_set, config, output)
-    run.pairs = pairs if config.loss.hessian_weight > 0 else None
+    pairs = pairs if config.loss.hessian_weight > 0 else None
+    run = _Run(student, train_set, valid_set, config, output, pairs)
     run.resume()
     with HeldInterrupts() as interrupts, closing(run.curves):
         run.fit(report, interrupts)
@@ -108,25 +110,51 @@ class _Run:
         valid_set: GraphSet,
         config: TrainingConfig,
         output: Path,
+        pairs: HessianPairs | None,
     ) -> None:
         self.config, self.output, self.train_set, self.valid_set = config, output, train_set, valid_set
         self.fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision="32-true")
         self.fabric.launch()
+        for graphs in (train_set, valid_set):
+            graphs.move_to(self.fabric.device)
         self.student = student.to(self.fabric.device)
         self.average = AveragedModel(student, multi_avg_fn=exponential_average(config.optimizer.ema_decay))
         self.averaged = cast(StudentForceField, self.average.module)
         self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
-        optimizer = _optimizer(student, config.optimizer)
-        energy_forces = CompiledEnergyForces(student) if config.compile else EnergyForces(student)
-        self.model, self.optimizer = self.fabric.setup(energy_forces, optimizer)
-        self.scheduler = LambdaLR(self.optimizer, warmup_cosine(self.total_steps, config.optimizer.warmup))
-        self.pairs: HessianPairs | None = None
+        self.schedule = warmup_cosine(self.total_steps, config.optimizer.warmup)
+        self.optimizer = _optimizer(student, config.optimizer, graphed=self._is_graphed(pairs))
+        self.stepper = self._stepper(pairs)
         self.step = 0
         self.seconds = 0.0
         self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
         self.evaluator = EnergyForces(self.averaged).eval()
+
+    def _is_graphed(self, pairs: HessianPairs | None) -> bool:
+        one_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
+        return one_gpu and self.config.compile and self.config.cuda_graphs and pairs is None
+
+    def _stepper(self, pairs: HessianPairs | None) -> Step:
+        """How this run takes its steps: as CUDA graphs where it can."""
+        config, student = self.config, self.student
+        energy_forces = CompiledEnergyForces(student) if config.compile else EnergyForces(student)
+        if self._is_graphed(pairs):
+            sizes = batch_sizes(*self._sizes_of_batches(), config.batch_size)
+            return GraphedStep(student, energy_forces, self.optimizer, self.average, config, sizes)
+        model, optimizer = self.fabric.setup(energy_forces, self.optimizer)
+        return PlainStep(self.fabric, student, model, optimizer, self.average, config, pairs)
+
+    def _sizes_of_batches(self) -> tuple[np.ndarray, np.ndarray]:
+        """Atoms and edges of every batch of the run."""
+        starts = np.arange(0, len(self.train_set), self.config.batch_size)
+        sizes = np.stack([np.diff(self.train_set.atom_splits), np.diff(self.train_set.edge_splits)])
+        epochs = [
+            np.add.reduceat(sizes[:, np.concatenate(self._epoch_batches(epoch))], starts, axis=1)
+            for epoch in range(self.config.epochs)
+        ]
+        n_atoms, n_edges = np.concatenate(epochs, axis=1)
+        return n_atoms, n_edges
 
     def _epoch_batches(self, epoch: int) -> list[np.ndarray]:
         return shuffled_batches(len(self.train_set), self.config.batch_size, self.config.seed, epoch)
@@ -152,8 +180,10 @@ class _Run:
             if self.step >= self.total_steps:
                 return
             epoch, position = divmod(self.step, self.steps_per_epoch)
-            for indices in self._epoch_batches(epoch)[position:]:
-                self._train_step(indices)
+            batches = self._epoch_batches(epoch)[position:]
+            batch = self._batch(batches[0])
+            for indices, following in zip_longest(batches, batches[1:]):
+                batch = self._train_step(indices, batch, following)
                 self.seconds = before + time.monotonic() - started
                 if report is not None:
                     report(self.step, self.total_steps, latest)
@@ -180,38 +210,22 @@ class _Run:
         done = self.curves.rows and self.curves.rows[-1]["step"] == self.step
         return epoch > 0 and position == 0 and wanted and not done
 
-    def _train_step(self, indices: np.ndarray) -> None:
-        batch = self._batch(indices)
-        energy, forces = self.model(
-            batch.species, batch.edge_index, batch.edge_vec, batch.batch, batch.n_atoms
-        )
-        loss_e = energy_loss(energy, batch.energy, batch.n_atoms, self.config.loss.huber_delta)
-        loss_f = force_loss(forces, batch.forces)
+    def _train_step(self, indices: np.ndarray, batch: Batch, following: np.ndarray | None) -> Batch:
+        """A step on a batch; the following one is put together while a GPU is at work, and returned."""
         energy_weight = scheduled_energy_weight(self.config.loss, self.step / self.total_steps)
-        loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
-        if self.pairs is not None:
-            loss = loss + self.config.loss.hessian_weight * self._hessian_loss(self.pairs)
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        norm = self.fabric.clip_gradients(
-            self.model, self.optimizer, max_norm=self.config.optimizer.gradient_clip, error_if_nonfinite=False
-        )
-        if not (torch.isfinite(loss) and math.isfinite(float(cast(Tensor, norm)))):
+        result = self.stepper.gradients(batch, energy_weight, self.step)
+        next_batch = batch if following is None else self._batch(following)
+        values = result.tolist()  # waits for the GPU
+        if not all(math.isfinite(value) for value in values):
             self._stop_at_non_finite(indices)
-        self.optimizer.step()
-        self.scheduler.step()
-        self.average.update_parameters(self.student)
+        self.stepper.update(self._learning_rate())
         self.step += 1
-        self.sums["steps"] += 1.0
-        for name, value in (("loss", loss), ("energy_loss", loss_e), ("force_loss", loss_f)):
-            self.sums[name] += float(value.detach())
+        for name, value in zip(_SUMS, [1.0, *values[:3]], strict=True):
+            self.sums[name] += value
+        return next_batch
 
-    def _hessian_loss(self, pairs: HessianPairs) -> Tensor:
-        share = [self.config.seed, self.fabric.global_rank]
-        drawn = pairs.draw(self.config.loss.hessian_pairs, share, self.step)
-        batch = drawn.batch.to(self.fabric.device)
-        _, forces = self.model(*batch[:5])
-        return hessian_loss(forces, drawn._replace(batch=batch))
+    def _learning_rate(self) -> float:
+        return self.config.optimizer.learning_rate * self.schedule(self.step)
 
     def _stop_at_non_finite(self, indices: np.ndarray) -> None:
         self.save_last()
@@ -238,7 +252,7 @@ class _Run:
         row = {
             "epoch": float(self.step // self.steps_per_epoch),
             "step": float(self.step),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self._learning_rate(),
             **means,
             **errors,
         }
@@ -264,7 +278,6 @@ class _Run:
             average=self.averaged.state_dict(),
             n_averaged=self.average.n_averaged,
             optimizer=self.optimizer.state_dict(),
-            scheduler={"last_epoch": self.scheduler.last_epoch},
             step=self.step,
             seconds=self.seconds,
             sums=dict(self.sums),
@@ -297,16 +310,11 @@ class _Run:
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))
         self.average.n_averaged.copy_(payload["n_averaged"])
-        self.optimizer.load_state_dict(payload["optimizer"])
-        self._restore_schedule(payload["step"])
+        own_settings = self.optimizer.state_dict()["param_groups"]  # those of another device do not fit
+        self.optimizer.load_state_dict({**payload["optimizer"], "param_groups": own_settings})
+        self.step = payload["step"]
         self.seconds, self.sums = payload["seconds"], dict(payload["sums"])
         self.curves.restore(payload["curves"])
-
-    def _restore_schedule(self, step: int) -> None:
-        self.step = step
-        self.scheduler.last_epoch = step
-        for group, base in zip(self.optimizer.param_groups, self.scheduler.base_lrs, strict=True):
-            group["lr"] = base * self.scheduler.lr_lambdas[0](step)
 
     def result(self) -> TrainingResult:
         """The best weights of the finished run."""
@@ -316,8 +324,14 @@ class _Run:
         return TrainingResult(self.student.cpu().eval(), self.curves.rows, int(best["epoch"]), self.seconds)
 
 
-def _optimizer(student: StudentForceField, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW that decays matrices only: a decay of biases and embeddings has no use."""
+def _optimizer(student: StudentForceField, config: OptimizerConfig, graphed: bool) -> torch.optim.Optimizer:
+    """AdamW that decays matrices only: a decay of biases and embeddings has no use.
+
+    Args:
+        student: Whose weights it changes.
+        config: Settings.
+        graphed: Whether its step is to be recorded as a CUDA graph.
+    """
     matrices = [
         p
         for name, p in student.named_parameters()
@@ -329,7 +343,9 @@ def _optimizer(student: StudentForceField, config: OptimizerConfig) -> torch.opt
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, capturable=graphed, fused=True if graphed else None
+    )
 
 
 def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,97 @@
+"""One optimiser step: gradients of the loss, then the update of the weights and their average.
+
+The two halves are apart so that the caller can look at the loss and its gradient before it lets them change a weight.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.training.batches import Batch
+from mlff_distiller.training.config import TrainingConfig
+from mlff_distiller.training.hessian import HessianPairs, hessian_loss
+from mlff_distiller.training.losses import energy_loss, force_loss
+
+
+class Step(Protocol):
+    """How a run takes its steps."""
+
+    def gradients(self, batch: Batch, energy_weight: float, index: int) -> Tensor:
+        """Put the clipped gradients of the loss on the weights.
+
+        Args:
+            batch: On the device of the student.
+            energy_weight: Of this step.
+            index: Number of this step, from zero.
+
+        Returns:
+            (4,): loss, energy loss, force loss, norm of the gradient before it was clipped. Not yet waited for.
+        """
+        ...
+
+    def update(self, learning_rate: float) -> None:
+        """Change the weights by the gradients, and their average."""
+        ...
+
+
+class PlainStep:
+    """A step by Lightning Fabric, on any number of devices.
+
+    Args:
+        fabric: Moves tensors and averages gradients.
+        student: Whose weights are trained.
+        model: Its `EnergyForces` or `CompiledEnergyForces`, set up by fabric.
+        optimizer: Set up by fabric.
+        average: Moving average of the weights.
+        config: Of the run.
+        pairs: For the curvature term, if there is one.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        student: StudentForceField,
+        model: nn.Module,
+        optimizer: Optimizer,
+        average: AveragedModel,
+        config: TrainingConfig,
+        pairs: HessianPairs | None,
+    ) -> None:
+        self.fabric, self.student, self.model, self.optimizer = fabric, student, model, optimizer
+        self.average, self.config, self.pairs = average, config, pairs
+
+    def gradients(self, batch: Batch, energy_weight: float, index: int) -> Tensor:
+        """As `Step.gradients`."""
+        energy, forces = self.model(*batch[:5])
+        loss_e = energy_loss(energy, batch.energy, batch.n_atoms, self.config.loss.huber_delta)
+        loss_f = force_loss(forces, batch.forces)
+        loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
+        if self.pairs is not None:
+            loss = loss + self.config.loss.hessian_weight * self._hessian_loss(self.pairs, index)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=self.config.optimizer.gradient_clip, error_if_nonfinite=False
+        )
+        return torch.stack([loss.detach(), loss_e.detach(), loss_f.detach(), cast(Tensor, norm)])
+
+    def _hessian_loss(self, pairs: HessianPairs, index: int) -> Tensor:
+        share = [self.config.seed, self.fabric.global_rank]
+        drawn = pairs.draw(self.config.loss.hessian_pairs, share, index)
+        batch = drawn.batch.to(self.fabric.device)
+        _, forces = self.model(*batch[:5])
+        return hessian_loss(forces, drawn._replace(batch=batch))
+
+    def update(self, learning_rate: float) -> None:
+        """As `Step.update`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.average.update_parameters(self.student)

@@ -1,0 +1,63 @@
+"""Padded batches against the batches that they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import random_student
+
+from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.training.batches import GraphSet
+from mlff_distiller.training.compiled import EnergyForces
+from mlff_distiller.training.config import TrainingConfig
+from mlff_distiller.training.cuda_graphs import padded_loss
+from mlff_distiller.training.losses import energy_loss, force_loss
+from mlff_distiller.training.padding import Size, batch_sizes, empty_batch, fill, fits
+
+
+@pytest.mark.parametrize("chosen", [range(8), [3, 3, 21], [39]])
+def test_padding_changes_neither_loss_nor_gradient(dataset: Dataset, chosen) -> None:
+    """In tensors that held a larger batch before, so that what is left of it would show."""
+    config = TrainingConfig()
+    student = random_student().requires_grad_(True)
+    graphs, model = GraphSet(dataset, student), EnergyForces(student)
+    size = Size(n_structures=10, n_atoms=80, n_edges=700)
+    padded = empty_batch(size, graphs.collate([0]))
+    for indices in (range(9), chosen):
+        fill(padded, graphs.collate(indices), student.cutoff)
+    batch = graphs.collate(chosen)
+    energy, forces = model(*batch[:5])
+    loss_e = energy_loss(energy, batch.energy, batch.n_atoms, config.loss.huber_delta)
+    loss_f = force_loss(forces, batch.forces)
+    expected = 5.0 * loss_e + 100.0 * loss_f
+    found = padded_loss(model, padded, torch.tensor(5.0), config)
+    for a, b in zip(found, (expected, loss_e, loss_f), strict=True):
+        torch.testing.assert_close(a, b)
+    weights = list(student.parameters())
+    for a, b in zip(
+        torch.autograd.grad(found[0], weights), torch.autograd.grad(expected, weights), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_a_few_sizes_hold_every_batch_and_waste_little(dataset: Dataset) -> None:
+    rng = np.random.default_rng(0)
+    n_atoms = rng.integers(900, 1400, size=500)
+    n_edges = n_atoms * rng.integers(12, 18, size=500)
+    sizes = batch_sizes(n_atoms, n_edges, batch_size=64)
+    assert len(sizes) <= 3
+    smallest = [
+        next(s for s in sizes if a < s.n_atoms and e <= s.n_edges)
+        for a, e in zip(n_atoms, n_edges, strict=True)
+    ]
+    assert sum(s.n_edges for s in smallest) < 1.15 * n_edges.sum()
+
+
+def test_what_fits(dataset: Dataset) -> None:
+    batch = GraphSet(dataset, random_student()).collate(range(4))
+    n_atoms, n_edges = len(batch.species), len(batch.edge_vec)
+    assert fits(batch, Size(4, n_atoms + 1, n_edges))
+    assert not fits(batch, Size(3, n_atoms + 1, n_edges))
+    assert not fits(batch, Size(4, n_atoms, n_edges))
+    assert not fits(batch, Size(4, n_atoms + 1, n_edges - 1))
