@@ -20,6 +20,7 @@ from mlff_distiller.configuration import load_config, parse_config
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.distill import DistillConfig, distill
+from mlff_distiller.distill.config import matching_files
 from mlff_distiller.distill.data import prepare_parts, read_smiles, split_smiles
 from mlff_distiller.distill.run import _unseen, mix_labels
 from mlff_distiller.errors import ConfigError
@@ -191,6 +192,16 @@ def test_a_recipe_that_is_no_mapping(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(ConfigError, match="mapping|not valid YAML"):
         load_config(DistillConfig, tmp_path / "recipe.yaml")
+
+
+def test_patterns_stand_for_the_files_that_match(tmp_path: Path) -> None:
+    for name in ("b.h5", "a.h5", "c.xyz", "odd[1].h5"):
+        (tmp_path / name).touch()
+    names = [str(tmp_path / name) for name in ("c.xyz", "?.h5", "odd[1].h5")]
+    expected = [str(tmp_path / name) for name in ("c.xyz", "a.h5", "b.h5", "odd[1].h5")]
+    assert matching_files(names) == expected
+    with pytest.raises(ConfigError, match=r"no file matches '.*\.zip'"):
+        matching_files([str(tmp_path / "*.zip")])
 
 
 def test_split_of_molecules() -> None:

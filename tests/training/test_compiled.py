@@ -8,6 +8,7 @@ from tests.conftest import DEVICES
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.model.presets import build_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
 
@@ -43,11 +44,13 @@ def test_same_values_and_parameter_gradients(dataset: Dataset, device: str) -> N
 
 
 @pytest.mark.slow
-def test_a_first_batch_of_one_structure_leaves_the_sizes_free(dataset: Dataset) -> None:
-    student = StudentForceField(8, 1, 4, cutoff=4.0, max_z=8, elements=[1, 6, 8]).double()
+def test_a_batch_of_one_structure_first_or_last(dataset: Dataset) -> None:
+    """In float32, for which torch's compiler fails on sizes of one."""
+    torch.manual_seed(0)
+    student = build_student("ultra-tiny", [1, 6, 8])
     graphs = GraphSet(dataset, student)
     eager, compiled = EnergyForces(student), CompiledEnergyForces(student)
-    for indices in (range(1), range(5)):
+    for indices in (range(1), range(5), range(1)):
         batch = graphs.collate(indices)
-        for a, b in zip(eager(*batch[:5]), compiled(*batch[:5]), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+        for a, b in zip(loss_gradients(eager, batch), loss_gradients(compiled, batch), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from glob import glob, has_magic
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers
@@ -11,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT
 from mlff_distiller.data.sampling.config import SamplingConfig
+from mlff_distiller.errors import ConfigError
 from mlff_distiller.training.config import TrainingConfig
 
 Preset = Literal["original", "tiny", "ultra-tiny"]
@@ -26,9 +30,9 @@ class DataConfig:
         molecules: ``builtin`` (the list of this package), a file with one SMILES a line, or a list of SMILES.
         n_molecules: Take so many of them, drawn with the run's seed; None takes all.
         parts: Files for ``train``, ``valid`` and ``test``, when the split shall be yours: labelled ones (.h5, .xyz,
-            .extxyz; several as a list), or lists with one SMILES a line, which are sampled.
+            .extxyz; several as a list or a pattern like ``labels/*.h5``), or lists with one SMILES a line, which are sampled.
         structures: Files that ASE reads; each frame is a start geometry.
-        datasets: Labelled files (.h5, .xyz, .extxyz); nothing is sampled.
+        datasets: Labelled files (.h5, .xyz, .extxyz) or patterns; nothing is sampled.
         hessian_pairs: Labelled pairs of displaced frames of training molecules (`mlffd pairs`), for the curvature term.
         fractions: Shares of the molecules for training, validation and test.
         n_jobs: Worker processes for sampling.
@@ -62,9 +66,28 @@ class DataConfig:
         return fractions
 
     def files_of(self, part: Literal["train", "valid", "test"]) -> list[str]:
-        """The files given for one of the parts."""
+        """The files given for one of the parts, patterns replaced by what matches them.
+
+        Raises:
+            ConfigError: Nothing matches a pattern.
+        """
         files = (self.parts or {}).get(part, [])
-        return [files] if isinstance(files, str) else files
+        return matching_files([files] if isinstance(files, str) else files)
+
+
+def matching_files(names: Sequence[str]) -> list[str]:
+    """File names, each pattern (``labels/*.h5``) replaced by the files that match it, sorted.
+
+    Raises:
+        ConfigError: Nothing matches a pattern.
+    """
+    files: list[str] = []
+    for name in names:
+        matches = sorted(glob(name)) if has_magic(name) and not Path(name).exists() else [name]
+        if not matches:
+            raise ConfigError(f"no file matches {name!r}; check the folder, or make the labels first")
+        files += matches
+    return files
 
 
 @dataclass(frozen=True, config=STRICT)

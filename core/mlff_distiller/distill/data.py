@@ -15,7 +15,7 @@ from mlff_distiller.data.sampling import sample_molecules, sample_structures
 from mlff_distiller.data.sampling.conformers import canonical_smiles
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.splitting import split_by_molecule
-from mlff_distiller.distill.config import DataConfig, DistillConfig
+from mlff_distiller.distill.config import DataConfig, DistillConfig, matching_files
 from mlff_distiller.errors import ConfigError
 
 PARTS = ("train", "valid", "test")
@@ -30,7 +30,9 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
     data = config.data
     make_folder(folder)
     if data.datasets:
-        return _split(Dataset.concatenate([read_any(Path(path)) for path in data.datasets]), config)
+        return _split(
+            Dataset.concatenate([read_any(Path(path)) for path in matching_files(data.datasets)]), config
+        )
     if data.structures:
         output = folder / "frames.h5"
         if not output.exists():
