@@ -57,8 +57,6 @@ class GraphedStep:
         self.energy_weight, self.learning_rate, self.new_share = (
             torch.zeros((), device=device) for _ in range(3)
         )
-        for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate
         self.padded: dict[Size, PaddedBatch] = {}
         self.recorder = Recorder(device)
 
@@ -88,6 +86,8 @@ class GraphedStep:
         self.average.n_averaged += 1
 
     def _update(self) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
         self.optimizer.step()
         with torch.no_grad():
             for averaged, weight in zip(self.averages, self.weights, strict=True):

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Labels for the shipped students: 360,000 frames of GFN2-xTB in runs/labels, in some HOURS hours of one core.
+# Run it in the root of the repository; what is there already is kept, so it can be stopped and started again.
+set -euo pipefail
+export OMP_NUM_THREADS=1
+L=runs/labels
+mkdir -p $L/train
+
+sample() { # LIST OUTPUT OPTIONS...: frames of the molecules of a list, labelled
+    [ -e "$2" ] || mlffd sample "$1" -o "$2" "${@:3}"
+}
+
+student_sample() { # LIST OUTPUT OPTIONS...: the dynamics by the shipped student `tiny`, the labels by the teacher: half of the time
+    sample "$1" "${2%.h5}-student.h5" -t student:tiny "${@:3}"
+    [ -e "$2" ] || mlffd label "${2%.h5}-student.h5" -o "$2"
+}
+
+OFTEN="--set dynamics.equilibration=50 --set dynamics.spacing=50 --set dynamics.n=2 --set relaxation.n=1 --set rattle.n=1
+    --set torsions.n=1 --set bonds.n=1 --set modes.n=0 --set dimers.n=3"
+ONCE="--set dynamics.equilibration=50 --set dynamics.n=1 --set relaxation.n=0 --set rattle.n=0 --set torsions.n=1
+    --set bonds.n=0 --set modes.n=0"
+
+# Molecules for validation and test: in no list below, not even as stereoisomers.
+sample recipes/molecules/valid.smi $L/valid.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
+sample recipes/molecules/test.smi $L/test.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
+
+# Known kinds of molecules, in an order drawn at random, in lists of 600; those with phosphorus once more; dimers.
+cat recipes/molecules/{train,more,rest,fill}.smi > $L/known.smi
+python - $L <<'PYTHON'
+import random
+import sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+
+
+def shuffled(seed):
+    lines = (folder / "known.smi").read_text().split()
+    random.Random(seed).shuffle(lines)
+    return lines
+
+
+def write(name, lines):
+    (folder / f"{name}.smi").write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_lists(name, lines):
+    for k in range(0, len(lines), 600):
+        write(f"{name}-{k // 600:02d}", lines[k : k + 600])
+
+
+known = shuffled(8)
+write("known-a", known[:2400])
+write("known-b", known[2400:4800])
+known = known[4800:] + known[:4800]
+write_lists("known", known)
+write("phosphorus", [line for line in known if "p" in line.lower()])
+write_lists("dimers", shuffled(10)[:DIMERS])
+write_lists("six", Path("recipes/molecules/six.smi").read_text().split())
+PYTHON
+
+sample recipes/molecules/small.smi $L/train/small.h5 --seed 7 --set dynamics.n=2 --set dynamics.equilibration=30 --set dynamics.spacing=20 \
+    --set relaxation.n=1 --set rattle.n=2 --set torsions.n=1 --set bonds.n=1 --set modes.n=0 --set dimers.n=2
+student_sample $L/known-a.smi $L/train/known-a.h5 --seed 8 $ONCE --set dimers.n=2
+student_sample $L/known-b.smi $L/train/known-b.h5 --seed 9 $ONCE --set dimers.n=2
+for list in $L/known-[0-9]*.smi $L/six-*.smi; do
+    name=$(basename $list .smi)
+    seed=$((10#${name##*-}))
+    [ $name != known-09 ] || seed=29 # 9 would draw some frames of known-b again
+    student_sample $list $L/train/$name.h5 --seed $seed $OFTEN
+done
+student_sample $L/phosphorus.smi $L/train/phosphorus.h5 --seed 0 $OFTEN
+for list in $L/dimers-*.smi; do
+    name=$(basename $list .smi)
+    student_sample $list $L/train/$name.h5 --seed 4${name##*-0} $ONCE --set dimers.n=8
+done
+
+# Water: clusters cut from the liquid.
+[ -e $L/clusters.xyz ] || python examples/10_liquid_clusters.py --output $L/clusters.xyz
+[ -e $L/train/water.h5 ] || mlffd label $L/clusters.xyz -o $L/train/water.h5
