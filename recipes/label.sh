@@ -55,7 +55,7 @@ write("known-b", known[2400:4800])
 known = known[4800:] + known[:4800]
 write_lists("known", known)
 write("phosphorus", [line for line in known if "p" in line.lower()])
-write_lists("dimers", shuffled(10)[:DIMERS])
+write_lists("dimers", shuffled(10)[:2400])
 write_lists("six", Path("recipes/molecules/six.smi").read_text().split())
 PYTHON
 
