@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Labels for the shipped students: 360,000 frames of GFN2-xTB in runs/labels, in some HOURS hours of one core.
+# Labels for the shipped students: 243,882 frames of GFN2-xTB in runs/labels, in some 4 hours of one core.
 # Run it in the root of the repository; what is there already is kept, so it can be stopped and started again.
 set -euo pipefail
 export OMP_NUM_THREADS=1
