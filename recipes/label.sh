@@ -4,15 +4,17 @@
 set -euo pipefail
 export OMP_NUM_THREADS=1
 L=runs/labels
-mkdir -p $L/train
+mkdir -p $L/train $L/frames
 
 sample() { # LIST OUTPUT OPTIONS...: frames of the molecules of a list, labelled
     [ -e "$2" ] || mlffd sample "$1" -o "$2" "${@:3}"
 }
 
 student_sample() { # LIST OUTPUT OPTIONS...: the dynamics by the shipped student `tiny`, the labels by the teacher: half of the time
-    sample "$1" "${2%.h5}-student.h5" -t student:tiny "${@:3}"
-    [ -e "$2" ] || mlffd label "${2%.h5}-student.h5" -o "$2"
+    local frames
+    frames=$L/frames/$(basename "$2")
+    sample "$1" "$frames" -t student:tiny "${@:3}"
+    [ -e "$2" ] || mlffd label "$frames" -o "$2"
 }
 
 OFTEN="--set dynamics.equilibration=50 --set dynamics.spacing=50 --set dynamics.n=2 --set relaxation.n=1 --set rattle.n=1

@@ -216,7 +216,7 @@ def test_forces_are_the_gradient_of_the_tabulated_energy(path: Path) -> None:
     """Work along a path equals the difference of energy, table errors included: what keeps the energy of a trajectory.
 
     Against the exact network the energy may be wrong by the table's error; against itself only the rounding of energies in
-    float32 is left, whose sign is random: so energies are averaged, and the RMS over paths is what is bounded. Rounding grows with
+    float32 is left, whose sign is random: so energies are averaged, and the RMS over paths is what is bounded. It grows with
     the forces, which in this random box differ from student to student (RMS 4 to 25 eV/Å).
     """
     potential, atoms = NativePotential(path), box_of_atoms(60, seed=3)

@@ -79,6 +79,21 @@ def test_resume_is_exact(dataset: Dataset, tmp_path: Path, stop_at: int) -> None
     assert whole.curves == resumed.curves
 
 
+def test_a_run_begun_on_a_gpu_goes_on_on_the_cpu(dataset: Dataset, tmp_path: Path) -> None:
+    """Its optimiser has settings there that no CPU can take: a learning rate on the GPU, steps that are recorded."""
+    whole = run(dataset, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "moved", stop_at=5)
+    checkpoint = tmp_path / "moved" / "last.ckpt"
+    payload = torch.load(checkpoint, weights_only=True)
+    for group in payload["optimizer"]["param_groups"]:
+        group.update(capturable=True, fused=True, lr=torch.tensor(0.0))
+    torch.save(payload, checkpoint)
+    resumed = run(dataset, tmp_path / "moved")
+    for name, weight in whole.student.state_dict().items():
+        assert torch.equal(weight, resumed.student.state_dict()[name]), name
+
+
 @needs_cuda
 @pytest.mark.slow
 @pytest.mark.parametrize("graphs", [False, True])
