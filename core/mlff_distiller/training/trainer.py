@@ -178,6 +178,8 @@ class _Run:
                 self.save_last()
                 saved = time.monotonic()
             if self.step >= self.total_steps:
+                if report is not None:  # also of a run that was finished before, and takes no step
+                    report(self.step, self.total_steps, latest)
                 return
             epoch, position = divmod(self.step, self.steps_per_epoch)
             batches = self._epoch_batches(epoch)[position:]
