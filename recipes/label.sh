@@ -10,10 +10,13 @@ sample() { # LIST OUTPUT OPTIONS...: frames of the molecules of a list, labelled
     [ -e "$2" ] || mlffd sample "$1" -o "$2" "${@:3}"
 }
 
-student_sample() { # LIST OUTPUT OPTIONS...: the dynamics by the shipped student `tiny`, the labels by the teacher: half of the time
+# `tiny` of the release before, which sampled what its successor learnt from
+[ -e $L/tiny.pt ] || git show 84811b9:core/mlff_distiller/pretrained/tiny/tiny.pt > $L/tiny.pt
+
+student_sample() { # LIST OUTPUT OPTIONS...: the dynamics by that student, the labels by the teacher: half of the time
     local frames
     frames=$L/frames/$(basename "$2")
-    sample "$1" "$frames" -t student:tiny "${@:3}"
+    sample "$1" "$frames" -t student:$L/tiny.pt "${@:3}"
     [ -e "$2" ] || mlffd label "$frames" -o "$2"
 }
 

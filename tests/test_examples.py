@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.training.conftest import make_dataset
+
+from mlff_distiller.data.schema import write_dataset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NEEDS_ENGINES = pytest.mark.skipif(
@@ -64,6 +67,17 @@ def test_example(name: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     for file in files:
         assert (tmp_path / file).stat().st_size > 1000, file
+
+
+@pytest.mark.slow
+def test_training_speed_of_a_gpu_also_runs_without_one(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.h5"
+    write_dataset(labels, make_dataset(12))
+    options = ["--presets", "ultra-tiny", "--batch-size", "4", "--steps", "6", "--accelerator", "cpu"]
+    command = [sys.executable, str(EXAMPLES / "15_training_on_a_gpu.py"), str(labels), *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "ultra-tiny" in result.stdout
 
 
 @pytest.mark.slow

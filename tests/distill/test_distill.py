@@ -197,7 +197,7 @@ def test_a_recipe_that_is_no_mapping(tmp_path: Path, text: str) -> None:
 def test_patterns_stand_for_the_files_that_match(tmp_path: Path) -> None:
     for name in ("b.h5", "a.h5", "c.xyz", "odd[1].h5"):
         (tmp_path / name).touch()
-    names = [str(tmp_path / name) for name in ("c.xyz", "?.h5", "odd[1].h5")]
+    names = [str(tmp_path / name) for name in ("c.xyz", "?.h5", "odd[1].h5", "a.h5")]
     expected = [str(tmp_path / name) for name in ("c.xyz", "a.h5", "b.h5", "odd[1].h5")]
     assert matching_files(names) == expected
     with pytest.raises(ConfigError, match=r"no file matches '.*\.zip'"):

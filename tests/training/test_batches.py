@@ -14,6 +14,7 @@ from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.errors import TrainingError
 from mlff_distiller.evaluation.metrics import dataset_graph
 from mlff_distiller.graph import Graph
+from mlff_distiller.training import edges
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 
 
@@ -45,8 +46,12 @@ def in_order(graph: Batch | Graph) -> torch.Tensor:
     return torch.from_numpy(rows[np.lexsort(np.round(rows.T[::-1], 6))])
 
 
-def test_edges_of_molecules_and_crystals_small_and_large() -> None:
+@pytest.mark.parametrize("block_pairs", [10, 1_000_000])
+def test_edges_of_molecules_and_crystals_small_and_large(
+    monkeypatch: pytest.MonkeyPatch, block_pairs: int
+) -> None:
     """A lone atom, molecules, periodic cells of both kinds, and a cluster that is too large to compare all pairs."""
+    monkeypatch.setattr(edges, "BLOCK_PAIRS", block_pairs)
     cluster = bulk("C", "fcc", cubic=True, a=5.3) * (5, 5, 5)
     cluster.pbc = False
     structures = [Atoms("C"), Atoms("C2", [(0, 0, 0), (0, 0, 3.8)]), bulk("C", "fcc", a=5.3), cluster]

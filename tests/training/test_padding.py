@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from tests.conftest import random_student
+from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.training import cuda_graphs
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import EnergyForces
 from mlff_distiller.training.config import TrainingConfig
-from mlff_distiller.training.cuda_graphs import padded_loss
+from mlff_distiller.training.cuda_graphs import GraphedStep, padded_loss
 from mlff_distiller.training.losses import energy_loss, force_loss
 from mlff_distiller.training.padding import Size, batch_sizes, empty_batch, fill, fits
+from mlff_distiller.training.schedules import exponential_average
+from mlff_distiller.training.step import PlainStep, Step
 
 
 @pytest.mark.parametrize("chosen", [range(8), [3, 3, 21], [39]])
@@ -41,12 +48,14 @@ def test_padding_changes_neither_loss_nor_gradient(dataset: Dataset, chosen) -> 
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_a_few_sizes_hold_every_batch_and_waste_little(dataset: Dataset) -> None:
+@pytest.mark.parametrize(("low", "high", "most"), [(900, 1400, 3), (5, 60, 9)])
+def test_a_few_sizes_hold_every_batch_and_waste_little(low: int, high: int, most: int) -> None:
+    """Batches of many molecules, and of one."""
     rng = np.random.default_rng(0)
-    n_atoms = rng.integers(900, 1400, size=500)
-    n_edges = n_atoms * rng.integers(12, 18, size=500)
+    n_atoms = rng.integers(low, high, size=500)
+    n_edges = 15 * n_atoms
     sizes = batch_sizes(n_atoms, n_edges, batch_size=64)
-    assert len(sizes) <= 3
+    assert len(sizes) <= most
     smallest = [
         next(s for s in sizes if a < s.n_atoms and e <= s.n_edges)
         for a, e in zip(n_atoms, n_edges, strict=True)
@@ -61,3 +70,40 @@ def test_what_fits(dataset: Dataset) -> None:
     assert not fits(batch, Size(3, n_atoms + 1, n_edges))
     assert not fits(batch, Size(4, n_atoms, n_edges))
     assert not fits(batch, Size(4, n_atoms + 1, n_edges - 1))
+
+
+class NoRecorder:
+    """Runs what would be recorded."""
+
+    def __init__(self, device: torch.device) -> None:
+        pass
+
+    def run(self, name: object, function: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return function()
+
+
+def test_graphed_steps_are_plain_steps(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: gradients, clipping, update, learning rate and average, all but the recording."""
+    monkeypatch.setattr(cuda_graphs, "Recorder", NoRecorder)
+    config = TrainingConfig(compile=False)
+    ends = []
+    for graphed in (False, True):
+        student = random_student().requires_grad_(True)
+        graphs, model = GraphSet(dataset, student), EnergyForces(student)
+        average = AveragedModel(student, multi_avg_fn=exponential_average(config.optimizer.ema_decay))
+        optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.01, foreach=False)
+        step: Step
+        if graphed:
+            step = GraphedStep(student, model, optimizer, average, config, [Size(8, 80, 700)])
+        else:
+            fabric = Fabric(accelerator="cpu")
+            step = PlainStep(fabric, student, *fabric.setup(model, optimizer), average, config, None)
+        values = []
+        for k in range(4):
+            values.append(step.gradients(graphs.collate(range(8 * k, 8 * k + 5)), 5.0 + k, k).tolist())
+            step.update(1e-3 / (1 + k))
+        ends.append((values, list(student.parameters()), list(average.module.parameters())))
+    (plain, *weights), (found, *others) = ends
+    np.testing.assert_allclose(found, plain, rtol=1e-6)
+    for a, b in zip([*others[0], *others[1]], [*weights[0], *weights[1]], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)

@@ -94,6 +94,29 @@ def test_a_run_begun_on_a_gpu_goes_on_on_the_cpu(dataset: Dataset, tmp_path: Pat
         assert torch.equal(weight, resumed.student.state_dict()[name]), name
 
 
+def test_a_run_of_an_older_version_goes_on_and_on_other_settings_of_the_machine(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path, stop_at=5)
+    payload = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del payload["config"]["cuda_graphs"]  # which older versions did not have
+    torch.save(payload, tmp_path / "last.ckpt")
+    elsewhere = TrainingConfig(**{**vars(CONFIG), "max_atoms": 30, "threads": 1, "accelerator": "auto"})
+    assert run(dataset, tmp_path, elsewhere).curves[-1]["step"] == 12
+
+
+def test_progress_of_a_finished_run_is_complete(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path)
+    student, calls = small_student(dataset), []
+    part = (
+        GraphSet(dataset.select(np.arange(32)), student),
+        GraphSet(dataset.select(np.arange(32, 40)), student),
+    )
+    train(student, *part, CONFIG, tmp_path, lambda *call: calls.append(call[:2]))
+    assert calls == [(12, 12)]
+
+
 @needs_cuda
 @pytest.mark.slow
 @pytest.mark.parametrize("graphs", [False, True])

@@ -76,18 +76,20 @@ class DataConfig:
 
 
 def matching_files(names: Sequence[str]) -> list[str]:
-    """File names, each pattern (``labels/*.h5``) replaced by the files that match it, sorted.
+    """File names, each once, and each pattern (``labels/*.h5``) replaced by the files that match it, sorted.
 
     Raises:
         ConfigError: Nothing matches a pattern.
     """
     files: list[str] = []
     for name in names:
-        matches = sorted(glob(name)) if has_magic(name) and not Path(name).exists() else [name]
+        matches = (
+            sorted(glob(name, recursive=True)) if has_magic(name) and not Path(name).exists() else [name]
+        )
         if not matches:
             raise ConfigError(f"no file matches {name!r}; check the folder, or make the labels first")
         files += matches
-    return files
+    return list(dict.fromkeys(files))
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -127,9 +127,11 @@ def _claim(output: Path, config: DistillConfig) -> None:
 def _is_same(path: Path, config: DistillConfig) -> bool:
     """Whether a file has these settings; one of an older version lacks those that came later, and means their defaults."""
     try:
-        return load_config(DistillConfig, path, []) == config
+        before = load_config(DistillConfig, path, [])
     except ConfigError:
         return False
+    ours, theirs = (replace(c, training=c.training.without_machine()) for c in (config, before))
+    return ours == theirs
 
 
 def _check_elements(parts: Mapping[str, Dataset]) -> None:

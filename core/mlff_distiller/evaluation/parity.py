@@ -1,6 +1,6 @@
 """One artifact, every way to run it, the same structures: do they agree?
 
-The reference is the live student in float64. Differences are absolute, so that large reference energies cannot hide any.
+The reference is the live student in float64. Differences of energies are absolute, so that large reference energies hide none.
 """
 
 from __future__ import annotations

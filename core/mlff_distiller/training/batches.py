@@ -106,8 +106,10 @@ class GraphSet:
     def collate(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Put the structures ``indices`` into one batch, without waiting for the GPU where the set is on one."""
         own, chosen = self._tensors, np.asarray(indices, dtype=np.int64)
-        n_atoms_in_all = int(np.diff(self.atom_splits)[chosen].sum())
-        n_edges_in_all = int(np.diff(self.edge_splits)[chosen].sum())
+        n_atoms_in_all, n_edges_in_all = (
+            int((splits[chosen + 1] - splits[chosen]).sum())
+            for splits in (self.atom_splits, self.edge_splits)
+        )
         k = _without_waiting(torch.from_numpy(chosen), own.energy.device)
         n_atoms, n_edges = own.n_atoms[k], own.n_edges[k]
         atoms = _ranges(own.first_atom[k], n_atoms, n_atoms_in_all)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT
+
+MACHINE_SETTINGS = ("compile", "cuda_graphs", "max_atoms", "checkpoint_minutes", "threads", "accelerator")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -45,10 +49,17 @@ class TrainingConfig:
     loss: LossConfig = Field(default_factory=LossConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     compile: bool = True  # torch.compile: about half a minute once, then some three times faster on a CPU
-    cuda_graphs: bool = True  # on one GPU: record the kernels of a step and repeat them, several times faster
+    cuda_graphs: bool = (
+        True  # on one GPU, with compile and without a curvature term: several times faster again
+    )
     validate_every: int = Field(default=1, ge=1)  # epochs
     max_atoms: int = Field(default=1024, ge=1)  # atoms held at once in validation
     checkpoint_minutes: float = Field(default=2.0, gt=0)  # also within an epoch
     threads: int | None = Field(default=None, ge=1)  # CPU threads; None leaves torch's choice
     accelerator: str = "auto"  # as in Lightning Fabric: auto, cpu, cuda, mps
     devices: int | str = 1  # number of devices, or "auto" under torchrun
+
+    def without_machine(self) -> TrainingConfig:
+        """The same run wherever it is computed: a run may go on with other values of the rest."""
+        default = TrainingConfig()
+        return replace(self, **{name: getattr(default, name) for name in MACHINE_SETTINGS})

@@ -49,16 +49,14 @@ class GraphedStep:
         self.average, self.config, self.sizes = average, config, sizes
         self.weights = list(student.parameters())
         self.averages = list(average.module.parameters())
-        device = self.weights[0].device
-        self.gradient = torch.zeros(sum(w.numel() for w in self.weights), device=device)
+        like = self.weights[0]
+        self.gradient = like.new_zeros(sum(w.numel() for w in self.weights))
         parts = self.gradient.split([w.numel() for w in self.weights])
         for weight, part in zip(self.weights, parts, strict=True):
             weight.grad = part.view_as(weight)
-        self.energy_weight, self.learning_rate, self.new_share = (
-            torch.zeros((), device=device) for _ in range(3)
-        )
+        self.energy_weight, self.learning_rate, self.new_share = (like.new_zeros(()) for _ in range(3))
         self.padded: dict[Size, PaddedBatch] = {}
-        self.recorder = Recorder(device)
+        self.recorder = Recorder(like.device)
 
     def gradients(self, batch: Batch, energy_weight: float, index: int) -> Tensor:
         """As `Step.gradients`."""

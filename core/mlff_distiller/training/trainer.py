@@ -2,7 +2,7 @@
 
 A run lives in a folder: ``last.ckpt`` (to go on from), ``best.ckpt`` (lowest validation loss), ``curves.csv`` and ``curves.png``,
 and TensorBoard events. Calling `train` again with the same settings goes on from ``last.ckpt`` and ends with the weights of an
-uninterrupted run: batches depend on seed and epoch alone, and everything else is in the checkpoint.
+uninterrupted run (on a GPU but for rounding): batches depend on seed and epoch alone, and everything else is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.atomic_file import make_folder
-from mlff_distiller.configuration import to_plain
+from mlff_distiller.configuration import parse_config, to_plain
 from mlff_distiller.errors import CheckpointError, TrainingError
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
@@ -78,7 +78,7 @@ def train(
         valid_set: What decides which weights are kept.
         config: Settings.
         output: Folder of the run.
-        report: Called after every step with the steps done, the steps in all, and the latest validation.
+        report: Called after every step, and once at the end, with the steps done, the steps in all, and the latest validation.
         pairs: For the curvature term, where ``config.loss.hessian_weight`` is not zero.
 
     Raises:
@@ -298,7 +298,7 @@ class _Run:
             make_folder(self.output)
             return
         payload = read_checkpoint(path)
-        different = _differences(payload["config"], to_plain(self.config))
+        different = _differences(payload["config"], self.config)
         if different or payload["architecture"] != self.student.architecture():
             raise CheckpointError(
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
@@ -350,5 +350,8 @@ def _optimizer(student: StudentForceField, config: OptimizerConfig, graphed: boo
     )
 
 
-def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+def _differences(old: Mapping[str, object], new: TrainingConfig) -> list[str]:
+    """Settings in which a checkpoint's run is another one; those that came after it was written have their defaults."""
+    before = to_plain(parse_config(TrainingConfig, old, "the settings of the checkpoint").without_machine())
+    after = to_plain(new.without_machine())
+    return sorted(key for key in after if before[key] != after[key])
