@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.training.conftest import make_dataset
 
 from mlff_distiller.data.schema import write_dataset
+from tests.training.conftest import make_dataset
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NEEDS_ENGINES = pytest.mark.skipif(
