@@ -104,15 +104,6 @@ def test_nan_is_a_disagreement() -> None:
     assert not parity._agreement("x", {"s": Atoms("H")}, b, a).acceptable
 
 
-@pytest.mark.parametrize(
-    ("force", "difference", "acceptable"), [(1.0, 2e-4, False), (30.0, 2e-4, True), (30.0, 4e-4, False)]
-)
-def test_large_forces_may_round_more(force: float, difference: float, acceptable: bool) -> None:
-    a = {"s": SinglePoint(0.0, np.array([[force, 0, 0]]))}
-    b = {"s": SinglePoint(0.0, np.array([[force + difference, 0, 0]]))}
-    assert parity._agreement("x", {"s": Atoms("H")}, a, b).acceptable is acceptable
-
-
 def test_edge_lists_are_compared() -> None:
     assert compare_edges(verification_structures([1, 6, 8], 5.0), 5.0) == []
 

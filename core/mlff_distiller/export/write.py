@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from mlff_distiller.ase_bridge import structures_graph
@@ -48,6 +49,7 @@ def write_artifact(model: LiveModel, name: str, provenance: Provenance, path: Pa
     model = model.cpu().eval()
     metadata = describe(model, name, provenance)
     structures = check_structures(model.elements, model.cutoff)
+    exact = deepcopy(model).double()  # the file's rounding is judged, and not the live model's on top of it
     partial = path.with_name(f".unverified-{path.name}")  # takes its name only when it agrees
     try:
         if path.suffix == SUFFIXES["onnx"]:
@@ -56,10 +58,10 @@ def write_artifact(model: LiveModel, name: str, provenance: Provenance, path: Pa
                     "a committee has no ONNX form; export it as TorchScript (.pt), or its members one by one"
                 )
             save_onnx(partial, model, metadata, structures_graph(list(structures.values()), model.cutoff))
-            require_agreement(model, OnnxPotential(partial), structures, "the ONNX export")
+            require_agreement(exact, OnnxPotential(partial), structures, "the ONNX export")
         else:
             save_torchscript(partial, model, metadata)
-            require_agreement(model, TorchScriptPotential(partial), structures, "the TorchScript export")
+            require_agreement(exact, TorchScriptPotential(partial), structures, "the TorchScript export")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
