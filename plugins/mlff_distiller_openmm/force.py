@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlff_distiller.errors import ConfigError
-from mlff_distiller_openmm.models import Model
+from mlff_distiller_openmm.models import Model, runs_on_cpu
 from mlff_distiller_openmm.openmm_torch import has_openmm_torch
 from mlff_distiller_openmm.pythonforce import create_pythonforce
 from mlff_distiller_openmm.region import find_region
@@ -38,7 +38,7 @@ def create_force(
         model: ``original``, ``tiny``, ``ultra-tiny``, the path of an artifact, or a loaded potential, which keeps its own
             device and dtype.
         backend: ``torchforce`` (needs openmm-torch), ``pythonforce`` (plain OpenMM 8.6 or later), or ``auto``: the first
-            where openmm-torch is installed and works, otherwise the second.
+            on a GPU where openmm-torch works, otherwise the second, which has the native engine on a CPU.
         atoms: Indices of the particles that the potential acts on; it sees no others, and puts no forces on them.
             None means all.
         periodic: Whether the potential sees periodic images. None means: if the topology has box vectors.
@@ -57,7 +57,7 @@ def create_force(
     if not 0 <= force_group <= MAX_FORCE_GROUP:
         raise ConfigError(f"expected a force_group within 0 … {MAX_FORCE_GROUP}, got {force_group}")
     if backend == "auto":
-        backend = "torchforce" if has_openmm_torch() else "pythonforce"
+        backend = "pythonforce" if runs_on_cpu(model, device) or not has_openmm_torch() else "torchforce"
     region = find_region(topology_or_numbers, atoms, periodic)
     force = BACKENDS[backend](region, model, device, dtype)
     force.setForceGroup(force_group)

@@ -50,6 +50,14 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def runs_on_cpu(model: Model, device: str | None) -> bool:
+    """Whether a student opened with these arguments runs on the CPU; a loaded one stays where it is."""
+    if isinstance(model, NativePotential):
+        return True
+    place = model.device if isinstance(model, TorchScriptPotential) else device or default_device()
+    return str(place).startswith("cpu")
+
+
 def _check_type(model: Model) -> None:
     """Tell callers without a type checker.
 

@@ -14,7 +14,8 @@ from ase.data import chemical_symbols
 
 import mlff_distiller
 from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyError, StructureError
-from mlff_distiller_openmm import create_force, openmm_torch, save_torchforce_module
+from mlff_distiller.native import NativePotential
+from mlff_distiller_openmm import create_force, models, openmm_torch, save_torchforce_module
 from mlff_distiller_openmm.conversions import ANGSTROM, KJ_PER_MOL, KJ_PER_MOL_NM
 from mlff_distiller_openmm.single_point import openmm_results
 from mlff_distiller_openmm.states import read_energies, read_forces
@@ -297,7 +298,15 @@ def test_mismatched_openmm_torch(monkeypatch: pytest.MonkeyPatch, artifact: Path
         create_force([8, 1, 1], artifact, backend="torchforce")
 
 
-def test_auto_takes_the_torchforce_where_it_works(torchforce_only: None, artifact: Path) -> None:
+def test_auto_takes_the_native_engine_on_a_cpu(torchforce_only: None, artifact: Path) -> None:
+    for model in (artifact, mlff_distiller.load(artifact), NativePotential(artifact)):
+        assert isinstance(create_force([8, 1, 1], model, device="cpu"), openmm.PythonForce)
+
+
+def test_auto_takes_the_torchforce_on_a_gpu(
+    torchforce_only: None, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "default_device", lambda: "cuda")
     openmm_torch.load_openmm_torch.cache_clear()
     force = create_force([8, 1, 1], artifact)
     assert openmm_torch.load_openmm_torch().TorchForce.isinstance(force)
