@@ -2,8 +2,9 @@
 
 Run with:  python examples/16_openmm_forces.py [--model tiny] [--rounds 20] [--steps 100]
 
-A TorchForce cannot call the native engine unless the engine were an operator of torch. The forces of zeros say what such an
-operator could save. Ibuprofen, on OpenMM's platforms Reference and CPU; every round runs all forces in turn, and medians are printed.
+A TorchForce could call the native engine only if the engine were an operator of torch. The forces of zeros say what such an
+operator could save. Ibuprofen, on OpenMM's platforms Reference and CPU; every round runs all forces in turn, and the medians are
+printed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def main(
     """Time all forces on both platforms."""
     torch.set_num_threads(1)
     atoms = ase.io.read(IBUPROFEN)
-    times = {platform: time_forces(atoms, model, platform, rounds, steps) for platform in ("Reference", "CPU")}
+    times = {
+        platform: time_forces(atoms, model, platform, rounds, steps) for platform in ("Reference", "CPU")
+    }
     table = Table(*["force", *(f"{platform}, µs a step" for platform in times)])
     for name in times["CPU"]:
         table.add_row(name, *(f"{values[name]:.0f}" for values in times.values()))

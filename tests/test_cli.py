@@ -60,6 +60,25 @@ COMMANDS = (
 )
 
 
+def test_a_cluster_labels(mlffd: Run, labels: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    options = ["-t", "ase:ase.calculators.emt:EMT", "-o", str(tmp_path / "a.h5")]
+    with distributed.LocalCluster(
+        1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        status, out, err = mlffd("label", str(labels), *options, "--scheduler", cluster.scheduler_address)
+    assert status == 0, err
+    assert "48" in out
+    assert len(read_dataset(tmp_path / "a.h5")) == 48
+
+
+def test_no_cluster_at_that_address(mlffd: Run, labels: Path) -> None:
+    pytest.importorskip("distributed")
+    status, _, err = mlffd("label", str(labels), "-o", "a.h5", "--scheduler", "nowhere")
+    assert status == 1
+    assert "no Dask scheduler answers at 'nowhere'" in err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example_whose_options_exist(mlffd: Run, command: str) -> None:
     status, out, _ = mlffd(command, "--help")
@@ -153,7 +172,6 @@ def test_label_structure_files(mlffd: Run, tmp_path: Path) -> None:
         ("sample C -o a.h5 -t gfn3-xtb", "Did you mean"),
         ("sample C -o labels.h5", "labels.h5"),
         ("sample C -o a.h5 --set dynamics.m=1", "dynamics.m: unknown key"),
-        ("sample C -o a.h5 --backend slurm", "loky or dask"),
         ("label labels.h5 student.pt -o a.h5", "not both"),
         ("convert labels.h5 labels.csv", ".h5, .xyz or .extxyz"),
     ],

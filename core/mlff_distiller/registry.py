@@ -25,7 +25,7 @@ def list_models() -> dict[str, Metadata]:
 
 def is_shipped(source: str | Path) -> bool:
     """Whether this is the name of a student that comes with the package."""
-    return (PRETRAINED / str(source) / f"{source}.pt").is_file()
+    return str(source) in {path.stem for path in PRETRAINED.glob("*/*.pt")}
 
 
 def artifact_path(source: str | Path) -> Path:

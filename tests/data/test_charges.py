@@ -53,6 +53,6 @@ def test_a_charge_that_stands_in_the_comment_line_alone_is_refused(tmp_path: Pat
     atoms = Atoms("NH4", np.random.default_rng(0).normal(size=(5, 3)), info={"charge": 1})
     atoms.write(tmp_path / "ion.xyz", format="extxyz")
     with pytest.raises(
-        DatasetError, match=r"structure 0 \(ion.xyz\): .*charge.* is 1, but the initial charges"
+        DatasetError, match=r"structure 0 \(file:ion.xyz\): .*charge.* is 1, but the initial charges"
     ):
         label_structures([tmp_path / "ion.xyz"], "ase:ase.calculators.emt:EMT", tmp_path / "labels.h5")

@@ -90,9 +90,16 @@ def test_concatenate(frames, dataset):
         assert_same_frame(joined.atoms(k), frames[i])
     assert joined.metadata == {
         "teacher": "Orb; GFN2-xTB",
-        "seed": "1",
-        "sampling": dataset.metadata["sampling"],
+        "seed": "1; not recorded",
+        "sampling": f"not recorded; {dataset.metadata['sampling']}",
     }
+
+
+def test_cells_count_in_the_hash_of_periodic_structures_only(dataset):
+    periodic = dataset.select(dataset.pbc.any(axis=1))
+    assert periodic.sha256() != dataclasses.replace(periodic, cells=1.1 * periodic.cells).sha256()
+    free = dataset.select(~dataset.pbc.any(axis=1))
+    assert free.sha256() == dataclasses.replace(free, cells=free.cells + 1.0).sha256()
 
 
 def test_concatenate_undoes_a_partition(dataset):

@@ -152,8 +152,8 @@ def test_a_formula_is_not_a_molecule_id():
     [
         ("CCO", "", ("CCO",)),
         ("O.CC.O", "cluster", ("CC", "O")),
-        ("ice.cif", "", ("ice.cif",)),
-        ("a.xyz.b.XYZ", "dimer", ("a.xyz", "b.XYZ")),
+        ("file:ice.cif", "", ("file:ice.cif",)),
+        ("file:run.1.in", "md-300K", ("file:run.1.in",)),
         ("ice.v2.out", "periodic", ("ice.v2.out",)),
         ("[Na+].[Cl-]", "conformer", ("[Cl-]", "[Na+]")),
     ],

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.build import molecule
+from scipy.spatial.distance import pdist
 from tests.training.conftest import make_dataset
 
 from mlff_distiller import load, load_student
@@ -22,10 +24,14 @@ from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.distill import DistillConfig, distill
 from mlff_distiller.distill.config import matching_files
 from mlff_distiller.distill.data import prepare_parts, read_smiles, split_smiles
-from mlff_distiller.distill.run import _unseen, mix_labels
+from mlff_distiller.distill.guide import mix_labels, mixed_sha256
+from mlff_distiller.distill.run import _unseen
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
+from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.committee import CommitteeForceField
+from mlff_distiller.model.presets import build_student
 from mlff_distiller.registry import load_model
 from mlff_distiller.training.hessian import displaced_pairs
 
@@ -49,6 +55,11 @@ def labels(tmp_path: Path) -> Path:
     path = tmp_path / "labels.h5"
     write_dataset(path, make_dataset(48))
     return path
+
+
+@pytest.fixture
+def artifact_of(tmp_path: Path) -> Path:
+    return write_artifact(build_student("ultra-tiny", [1, 6, 8]), "s", Provenance(), tmp_path / "s.pt")
 
 
 def own_labels(student: Path, path: Path, shift: float) -> Path:
@@ -98,6 +109,10 @@ def test_from_smiles_to_a_verified_artifact(tmp_path: Path) -> None:
 
     metadata = load(report.files["torchscript"]).metadata
     assert metadata.provenance.teacher["teacher"] == "gfn2-xtb"
+    recorded, frames = metadata.provenance.dataset["parts"]["train"], parts["train"]
+    distances = [pdist(frames.atoms(k).positions).min() for k in range(len(frames))]
+    assert recorded["max_force"] == pytest.approx(max(np.linalg.norm(f) for f in frames.forces))
+    assert recorded["min_distance"] == pytest.approx(min(distances))
     assert metadata.provenance.accuracy["test"]["forces"]["mae"] == pytest.approx(report.test.forces.mae)
     again = measure_accuracy(
         parts["test"], *predict_dataset(load(report.files["torchscript"]), parts["test"])
@@ -121,10 +136,34 @@ def test_several_students_learn_from_one_another(labels: Path, tmp_path: Path) -
         "small-ultra-tiny",
     ]
     dataset = make_dataset(4)
-    energy, forces = predict_dataset(load(reports[0].files["torchscript"]), dataset)
+    _, forces = predict_dataset(load(reports[0].files["torchscript"]), dataset)
     mixed = mix_labels(dataset, reports[0].files["torchscript"], 0.3)
-    np.testing.assert_allclose(mixed.energy, 0.7 * dataset.energy + 0.3 * energy)
     np.testing.assert_allclose(mixed.forces, 0.7 * dataset.forces + 0.3 * forces, rtol=1e-5, atol=1e-5)
+
+
+def test_a_guide_with_another_zero_of_energy(
+    labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    (report,) = distill(config(data=data, training=FROZEN), tmp_path / "run", show_progress=False)
+    guide = report.files["torchscript"]
+    same = read_dataset(own_labels(guide, tmp_path / "same.h5", shift=0.0))
+    far = read_dataset(own_labels(guide, tmp_path / "far.h5", shift=-100.0))
+    np.testing.assert_allclose(mix_labels(same, guide, 0.5).energy, same.energy, atol=1e-3)
+    assert "differ" not in caplog.text
+    np.testing.assert_allclose(mix_labels(far, guide, 0.5).energy, far.energy, atol=1e-3)
+    assert "the energies of the labels differ from the student's by 100.000 eV/atom" in caplog.text
+
+
+def test_mixed_labels_are_known_by_what_they_are_mixed_from(labels: Path, artifact_of: Path) -> None:
+    dataset = make_dataset(4)
+    known = mixed_sha256(dataset, artifact_of, 0.3)
+    assert known == mixed_sha256(dataset, artifact_of, 0.3)
+    assert known not in {
+        mixed_sha256(dataset, artifact_of, 0.4),
+        mixed_sha256(dataset.select([0, 1, 2]), artifact_of, 0.3),
+        mixed_sha256(dataset, "tiny", 0.3),
+    }
 
 
 def test_fine_tuning_starts_from_the_given_student(labels: Path, tmp_path: Path) -> None:
@@ -252,8 +291,43 @@ def test_other_molecules_in_the_same_folder(tmp_path: Path) -> None:
         write_dataset(folder / f"{name}.h5", make_dataset(4))  # as if sampled
     prepare_parts(settings, folder, show_progress=False)
     lists["train"].write_text("C\nCCC\n")
-    with pytest.raises(ConfigError, match="sampled from other molecules"):
+    with pytest.raises(ConfigError, match="sampled from other sources"):
         prepare_parts(settings, folder, show_progress=False)
+
+
+def test_other_structures_in_the_same_folder(tmp_path: Path) -> None:
+    file = tmp_path / "start.xyz"
+    molecule("H2O").write(file)
+    settings = config(data={"structures": [str(file)]})
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_dataset(folder / "frames.h5", make_dataset(16))  # as if sampled
+    prepare_parts(settings, folder, show_progress=False)
+    molecule("CH4").write(file)
+    with pytest.raises(ConfigError, match="sampled from other sources"):
+        prepare_parts(settings, folder, show_progress=False)
+    file.unlink()
+    with pytest.raises(ConfigError, match="cannot read the structures"):
+        prepare_parts(settings, folder, show_progress=False)
+
+
+def test_labels_of_different_teachers_are_refused(tmp_path: Path) -> None:
+    for name, teacher in (("a", "gfn1-xtb"), ("b", "gfn2-xtb"), ("c", None)):
+        metadata = {} if teacher is None else {"teacher": teacher}
+        write_dataset(tmp_path / f"{name}.h5", replace(make_dataset(16), metadata=metadata))
+    two, unnamed = (
+        config(data={"datasets": [str(tmp_path / f"{name}.h5") for name in names]}) for names in ("ab", "bc")
+    )
+    with pytest.raises(ConfigError, match=r"different teachers \(gfn1-xtb, gfn2-xtb\)"):
+        prepare_parts(two, tmp_path / "two")
+    assert len(prepare_parts(unnamed, tmp_path / "unnamed")) == 3
+
+
+def test_the_number_of_processes_may_change(labels: Path, tmp_path: Path) -> None:
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    distill(config(data=data, training=FROZEN), tmp_path / "run", show_progress=False)
+    again = config(data={**data, "n_jobs": 2}, training=FROZEN)
+    assert distill(again, tmp_path / "run", show_progress=False)
 
 
 def test_curvature_pairs_of_the_molecules_that_judge_are_left_out(caplog: pytest.LogCaptureFixture) -> None:

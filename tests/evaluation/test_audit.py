@@ -18,9 +18,10 @@ import yaml
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
+from tests.training.conftest import make_dataset
 
 from mlff_distiller.configuration import load_config
-from mlff_distiller.data.schema import read_dataset
+from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.data.teachers import Teacher
 from mlff_distiller.data.trajectory_frames import SPARE, TrajectoryFrames, read_evenly
 from mlff_distiller.distill import DistillConfig
@@ -30,6 +31,7 @@ from mlff_distiller.evaluation.audit_figure import draw_audit
 from mlff_distiller.evaluation.audit_files import (
     AuditedRun,
     audit_document,
+    earlier_improvement,
     preset_of,
     write_audit,
     write_improvement,
@@ -131,7 +133,7 @@ def test_frames_beyond_twice_the_held_out_error_are_flagged() -> None:
 
 def test_frames_beyond_the_filters_are_flagged_and_not_trained_on() -> None:
     audit = audited(1.0, 40.0, 1.5, 2.0, 1.0)
-    assert audit.flags == {10: ["force error", "force larger than any in training"]}
+    assert audit.flags == {10: ["force error", "force larger than the filters allow"]}
     assert audit.usable.tolist() == [True, False, True, True, True]
     usable = 0.05 * np.array([1.0, 2.25, 4.0, 1.0])
     assert audit.errors.energy[[0, 2, 3, 4]] == pytest.approx(
@@ -149,7 +151,7 @@ def test_close_atoms_are_flagged() -> None:
     source = displaced(0.0, 0.0, 0.0)
     source.frames[1].positions[1] = source.frames[1].positions[0] + [0.0, 0.0, 0.4]
     audit = audit_frames(source, springs(1.0), springs(1.0), metadata())
-    assert audit.flags == {10: ["atoms closer than any in training"]}
+    assert audit.flags == {10: ["atoms closer than the filters allow"]}
 
 
 def test_torn_bonds_are_flagged_and_not_trained_on() -> None:
@@ -157,7 +159,7 @@ def test_torn_bonds_are_flagged_and_not_trained_on() -> None:
     source.frames[2].positions[1] *= 3.0  # O-H 2 Å longer
     audit = audit_frames(source, springs(1.0), springs(1.0), metadata())
     assert audit.errors.max_stretch[2] > 1.0
-    assert audit.flags == {20: ["a bond longer than any in training"]}
+    assert audit.flags == {20: ["a bond longer than the filters allow"]}
     assert audit.usable.tolist() == [True, True, False, True]
 
 
@@ -199,6 +201,11 @@ def test_limits_are_the_widest_of_all_parts_of_the_data() -> None:
         describe(build_student("ultra-tiny", [1]), "s", Provenance(dataset={"sampling": text}))
     )
     assert (limits.max_force, limits.min_distance, limits.max_stretch) == (20.0, 0.6, None)
+
+
+def test_limits_are_those_of_the_sampling_where_none_is_recorded() -> None:
+    limits = training_limits(describe(build_student("ultra-tiny", [1]), "s", Provenance(dataset={})))
+    assert (limits.max_force, limits.min_distance, limits.max_stretch) == (30.0, 0.5, 1.0)
 
 
 def test_numbers_are_written_for_every_frame(tmp_path: Path) -> None:
@@ -252,6 +259,20 @@ def test_files_of_an_older_audit_do_not_stay(tmp_path: Path) -> None:
     write_improvement(audited(1.0, 2.0, 3.0), run(metadata()), tmp_path, n_worst=1)
     assert write_improvement(audited(1.0, 2.0), run(metadata()), tmp_path, n_worst=1) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["worst", "valid", "test"])
+def test_files_of_others_stay(tmp_path: Path, name: str) -> None:
+    write_dataset(tmp_path / f"{name}.h5", make_dataset(3))
+    before = (tmp_path / f"{name}.h5").read_bytes()
+    for call in (
+        lambda: earlier_improvement(tmp_path),
+        lambda: write_improvement(audited(1.0, 2.0, 3.0), run(metadata()), tmp_path, n_worst=1),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}.h5 was not written by an audit"):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.h5"]
+    assert (tmp_path / f"{name}.h5").read_bytes() == before
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

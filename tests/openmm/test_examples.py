@@ -35,7 +35,14 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 
 def test_forces_example(torchforce_only: None) -> None:
-    command = [sys.executable, str(EXAMPLES / "16_openmm_forces.py"), "--model", "ultra-tiny", "--rounds", "1"]
+    command = [
+        sys.executable,
+        str(EXAMPLES / "16_openmm_forces.py"),
+        "--model",
+        "ultra-tiny",
+        "--rounds",
+        "1",
+    ]
     result = subprocess.run([*command, "--steps", "1"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "PythonForce of ultra-tiny" in result.stdout

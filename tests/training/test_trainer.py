@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import fit_reference_energies
 from mlff_distiller.errors import CheckpointError, TrainingError
 from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.training import trainer
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import EnergyForces
 from mlff_distiller.training.config import LossConfig, OptimizerConfig, TrainingConfig
@@ -143,6 +145,19 @@ def test_an_interrupt_is_held_until_the_step_is_saved(dataset: Dataset, tmp_path
         run(dataset, tmp_path, stop_at=2)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["step"] == 2
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_in_the_last_validation_is_not_lost(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any) -> dict[str, float]:
+        signal.raise_signal(signal.SIGINT)
+        return validation_errors(*arguments)
+
+    monkeypatch.setattr(trainer, "validation_errors", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path, TrainingConfig(**{**vars(CONFIG), "epochs": 1}))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["curves"]
 
 
 def test_a_second_interrupt_stops_at_once() -> None:

@@ -38,7 +38,9 @@ Teacher = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Worker processes.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Backend = Annotated[str, typer.Option(help="loky (this machine) or dask (a cluster).")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler, whose cluster works instead of this machine.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The HDF5 file to write.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Override, as key.path=value; repeatable.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlff_distiller.cli.app import Backend, Jobs, Keys, Output, Seed, Settings, Teacher, app, console
+from mlff_distiller.cli.app import Jobs, Keys, Output, Scheduler, Seed, Settings, Teacher, app, console
 
 
 @app.command()
@@ -17,7 +17,7 @@ def sample(
     teacher: Teacher = "gfn2-xtb",
     jobs: Jobs = 1,
     seed: Seed = 0,
-    backend: Backend = "loky",
+    scheduler: Scheduler = None,
     first: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many molecules; partners come from all.")
     ] = None,
@@ -31,7 +31,7 @@ def sample(
     """
     from mlff_distiller.commands.data import sample_sources
 
-    _print_report(sample_sources(sources, teacher, settings or [], output, seed, jobs, backend, first))
+    _print_report(sample_sources(sources, teacher, settings or [], output, seed, jobs, scheduler, first))
 
 
 @app.command()
@@ -42,7 +42,7 @@ def label(
     output: Output = Path("labels.h5"),
     teacher: Teacher = "gfn2-xtb",
     jobs: Jobs = 1,
-    backend: Backend = "loky",
+    scheduler: Scheduler = None,
 ) -> None:
     """Label given structures with a teacher, as they are.
 
@@ -50,7 +50,7 @@ def label(
     """
     from mlff_distiller.commands.data import label_sources
 
-    _print_report(label_sources(structures, teacher, output, jobs, backend))
+    _print_report(label_sources(structures, teacher, output, jobs, scheduler))
 
 
 @app.command()

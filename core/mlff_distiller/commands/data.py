@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 from rich.table import Table
 
@@ -18,7 +18,7 @@ from mlff_distiller.data.sampling import RunReport, SamplingConfig, sample_molec
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.data.statistics import dataset_statistics
 from mlff_distiller.distill.data import read_smiles
-from mlff_distiller.errors import ConfigError
+from mlff_distiller.errors import ConfigError, require
 from mlff_distiller.tables import statistics_table
 from mlff_distiller.training.hessian import displaced_pairs
 
@@ -32,47 +32,52 @@ def sample_sources(
     output: Path,
     seed: int,
     n_jobs: int,
-    backend: str,
+    scheduler: str | None,
     first: int | None = None,
 ) -> RunReport:
     """Sample SMILES, files of SMILES, or structure files; kinds are not mixed.
 
     Raises:
-        ConfigError: Sources of different kinds, or settings that are not valid.
+        ConfigError: Sources of different kinds, settings that are not valid, or no scheduler at that address.
     """
     config = load_config(SamplingConfig, None, settings)
-    arguments = {"seed": seed, "n_jobs": n_jobs, "backend": _backend(backend)}
-    of_molecules = {**arguments, "first": first}
     files = [source for source in sources if Path(source).is_file()]
-    if list(sources) == ["builtin"]:
-        return sample_molecules(molecules(), teacher, config, output, **of_molecules)
+    smiles = molecules() if list(sources) == ["builtin"] else _smiles(sources, files)
+    if smiles is None and first is not None:
+        raise ConfigError("--first counts molecules; for structure files give fewer of them")
+    with _workers(scheduler) as backend:
+        if smiles is None:
+            return sample_structures(files, teacher, config, output, seed, n_jobs, backend=backend)
+        return sample_molecules(smiles, teacher, config, output, seed, n_jobs, backend=backend, first=first)
+
+
+def _smiles(sources: Sequence[str], files: Sequence[str]) -> Sequence[str] | None:
+    """The molecules; None where the sources are structure files."""
     if not files:
-        return sample_molecules(sources, teacher, config, output, **of_molecules)
+        return sources
     if len(files) < len(sources):
         raise ConfigError(
             f"expected SMILES or files, not both; these are no files: {set(sources) - set(files)}"
         )
     if all(Path(file).suffix in SMILES_SUFFIXES for file in files):
-        smiles = [text for file in files for text in read_smiles(Path(file))]
-        return sample_molecules(smiles, teacher, config, output, **of_molecules)
-    if first is not None:
-        raise ConfigError("--first counts molecules; for structure files give fewer of them")
-    return sample_structures(files, teacher, config, output, **arguments)
+        return [text for file in files for text in read_smiles(Path(file))]
+    return None
 
 
 def label_sources(
-    structures: Sequence[Path], teacher: str, output: Path, n_jobs: int, backend: str
+    structures: Sequence[Path], teacher: str, output: Path, n_jobs: int, scheduler: str | None
 ) -> RunReport:
     """Relabel datasets, or label structure files; kinds are not mixed.
 
     Raises:
-        ConfigError: Sources of different kinds.
+        ConfigError: Sources of different kinds, or no scheduler at that address.
     """
     datasets = [path for path in structures if is_hdf5(path)]
     if datasets and len(datasets) < len(structures):
         raise ConfigError("expected datasets (.h5) or structure files, not both")
     inputs = Dataset.concatenate([read_dataset(path) for path in datasets]) if datasets else list(structures)
-    return label_structures(inputs, teacher, output, n_jobs, backend=_backend(backend))
+    with _workers(scheduler) as backend:
+        return label_structures(inputs, teacher, output, n_jobs, backend=backend)
 
 
 def label_pairs(source: Path, teacher: str, output: Path, step: float, seed: int, n_jobs: int) -> RunReport:
@@ -100,7 +105,16 @@ def _read(path: Path, keys: str | None) -> Dataset:
     return read_any(path, LabelKeys.parse(keys) if keys else None)
 
 
-def _backend(name: str) -> Backend:
-    if name not in ("loky", "dask"):
-        raise ConfigError(f"unknown backend {name!r}; choose loky or dask")
-    return cast(Backend, name)
+@contextmanager
+def _workers(scheduler: str | None) -> Iterator[Backend]:
+    """What works: processes here, or the cluster of a Dask scheduler."""
+    if scheduler is None:
+        yield "loky"
+        return
+    distributed = require("distributed", extra="dask")
+    try:
+        client = distributed.Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
+    with client:
+        yield "dask"

@@ -17,7 +17,12 @@ from mlff_distiller.data.trajectory_frames import read_evenly
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.audit import FACTOR, Audit, audit_frames
 from mlff_distiller.evaluation.audit_figure import draw_audit
-from mlff_distiller.evaluation.audit_files import AuditedRun, write_audit, write_improvement
+from mlff_distiller.evaluation.audit_files import (
+    AuditedRun,
+    earlier_improvement,
+    write_audit,
+    write_improvement,
+)
 from mlff_distiller.evaluation.evidence import read_evidence
 from mlff_distiller.evaluation.model_card import model_card
 from mlff_distiller.evaluation.training_regime import matching_regime
@@ -76,6 +81,7 @@ def audit_with_progress(
         metadata, 0.0, settings.regime
     )  # no held-out errors, no such regime: here, before any work
     make_folder(output)
+    earlier_improvement(output)  # and so for files of others
     teacher_name, options = _teacher_of(metadata, teacher)
     labeller = load_teacher(teacher_name, **options)
     student = student_teacher(str(path))

@@ -23,6 +23,8 @@ from numpy.typing import ArrayLike
 from mlff_distiller.data.validation import check_shape, check_splits
 from mlff_distiller.errors import DatasetError
 
+NOT_RECORDED = "not recorded"  # in the metadata of several datasets, where one lacks an entry
+
 # Element type and shape of every array; S and A stand for the numbers of structures and of atoms.
 LAYOUT: Mapping[str, tuple[type[np.generic], tuple[str | int, ...]]] = {
     "atomic_numbers": (np.int64, ("A",)),
@@ -107,7 +109,10 @@ class Dataset:
     def sha256(self) -> str:
         """Hash of the structures and their energies and forces, by which provenance and checkpoints know them."""
         digest = hashlib.sha256()
-        for array in (self.atomic_numbers, self.splits, self.positions, self.energy, self.forces):
+        arrays = [self.atomic_numbers, self.splits, self.positions, self.energy, self.forces]
+        if self.pbc.any():
+            arrays += [self.pbc, self.cells]
+        for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -274,13 +279,9 @@ def _labels(atoms: ase.Atoms, index: int) -> tuple[float, np.ndarray, np.ndarray
 
 
 def _joined_metadata(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """One dictionary; values of one key that differ are joined in the order in which they come."""
-    joined: dict[str, list[str]] = {}
-    for part in parts:
-        for key, value in part.items():
-            if value not in joined.setdefault(key, []):
-                joined[key].append(value)
-    return {key: "; ".join(values) for key, values in joined.items()}
+    """One dictionary; values of one key that differ are joined in the order in which they come, "not recorded" among them."""
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return {key: "; ".join(dict.fromkeys(part.get(key, NOT_RECORDED) for part in parts)) for key in keys}
 
 
 def chunk_bounds(splits: np.ndarray, max_atoms: int) -> Iterator[tuple[int, int]]:

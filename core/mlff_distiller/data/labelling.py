@@ -68,7 +68,9 @@ def label_structures(
     ]
     worker = LabelWorker(teacher, options_json(teacher_options))
     loaded = worker_teacher(teacher, worker.teacher_options)  # a wrong name fails here, before any work
-    return write_run(tasks, worker, loaded, {}, output, Execution(n_jobs, backend, show_progress))
+    return write_run(
+        tasks, worker, loaded, _origin(structures), output, Execution(n_jobs, backend, show_progress)
+    )
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ class LabelWorker:
                 frame.info = {"molecule_id": item["molecule_id"], "regime": item["regime"]}
                 frames.append(frame)
         return task_result(frames, failures)
+
+
+def _origin(structures: Dataset | Sequence[str | Path | Atoms]) -> dict[str, str]:
+    """How the geometries came about, which other labels do not change; its limit of forces held for the labels before."""
+    metadata = structures.metadata if isinstance(structures, Dataset) else {}
+    return {"sampling": metadata["sampling"]} if "sampling" in metadata else {}
 
 
 def _named(structures: Dataset | Sequence[str | Path | Atoms]) -> list[tuple[str, Atoms]]:

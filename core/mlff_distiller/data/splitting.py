@@ -22,10 +22,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "test")
 
-# A piece after a dot that is one of these belongs to a file name ("ice.cif"); none of them is a SMILES.
-FILE_SUFFIXES = frozenset(
-    {"cif", "extxyz", "gen", "json", "mol", "mol2", "pdb", "sdf", "traj", "vasp", "xsf", "xyz"}
-)
+FILE = "file:"  # begins the id of a structure that is named by its file, whose dots do not part molecules
 
 
 def split_by_molecule(
@@ -122,16 +119,10 @@ def molecules_of(dataset: Dataset) -> set[str]:
 
 
 def molecules_in(molecule_id: str, regime: str = "") -> tuple[str, ...]:
-    """The molecules that an id names: "A.B" is A and B; a file name ("ice.cif") is one, as is any crystal."""
-    if regime == "periodic":
+    """The molecules that an id names: "A.B" is A and B; a file ("file:ice.cif") is one, as is any crystal."""
+    if molecule_id.startswith(FILE) or regime == "periodic":
         return (molecule_id,)
-    pieces: list[str] = []
-    for piece in molecule_id.split("."):
-        if pieces and piece.lower() in FILE_SUFFIXES:
-            pieces[-1] += f".{piece}"
-        else:
-            pieces.append(piece)
-    return tuple(sorted(set(pieces)))
+    return tuple(sorted(set(molecule_id.split("."))))
 
 
 def _rank(molecule: str, seed: int) -> bytes:

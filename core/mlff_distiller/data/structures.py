@@ -10,6 +10,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from mlff_distiller.data.splitting import FILE
 from mlff_distiller.data.teachers.charge import charge_problem
 from mlff_distiller.errors import DatasetError
 
@@ -38,8 +39,8 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
         sources: Paths (every frame of a file is read) or Atoms.
 
     Returns:
-        Pairs of name and structure. The name is ``info["molecule_id"]`` where there is one, else the file's
-        name, or the formula of Atoms.
+        Pairs of name and structure. The name is ``info["molecule_id"]`` where there is one, else
+        ``file:`` and the file's name, or the formula of Atoms.
 
     Raises:
         DatasetError: A file cannot be read, a structure states two different charges, or there is no structure at all.
@@ -71,4 +72,4 @@ def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
         raise DatasetError(
             f"{path}: cannot be read as a structure file: {type(error).__name__}: {error}"
         ) from error
-    return path.name, frames if isinstance(frames, list) else [frames]
+    return FILE + path.name, frames if isinstance(frames, list) else [frames]

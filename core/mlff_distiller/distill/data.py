@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mlff_distiller.atomic_file import make_folder, replace_file
-from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.dataset import NOT_RECORDED, Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
 from mlff_distiller.data.molecules import molecules as builtin_molecules
 from mlff_distiller.data.sampling import sample_molecules, sample_structures
@@ -25,8 +26,25 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
     """Training, validation and test data, sampled into ``folder`` where they are not there yet.
 
     Raises:
+        ConfigError: Labels of different teachers.
         DistillerError: See the samplers and readers.
     """
+    parts = _parts(config, folder, show_progress)
+    teachers = sorted({name for part in parts.values() for name in _teachers(part)})
+    if len(teachers) > 1:
+        raise ConfigError(
+            f"the labels are of different teachers ({', '.join(teachers)}), whose energies have no common zero: "
+            "label all frames with one of them (`mlffd label`)"
+        )
+    return parts
+
+
+def _teachers(part: Dataset) -> set[str]:
+    """The names that the parts of a concatenated dataset record."""
+    return set(part.metadata.get("teacher", NOT_RECORDED).split("; ")) - {NOT_RECORDED}
+
+
+def _parts(config: DistillConfig, folder: Path, show_progress: bool) -> dict[str, Dataset]:
     data = config.data
     make_folder(folder)
     if data.datasets:
@@ -35,6 +53,7 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         )
     if data.structures:
         output = folder / "frames.h5"
+        _claim_sources(_hashes(data.structures), output)
         if not output.exists():
             sample_structures(data.structures, output=output, **_sampling_arguments(config, show_progress))
         return _split(read_dataset(output), config)
@@ -110,18 +129,30 @@ def split_smiles(
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
-    _claim_molecules(smiles, output)
+    _claim_sources("".join(f"{molecule}\n" for molecule in smiles), output)
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
     return read_dataset(output)
 
 
-def _claim_molecules(smiles: Sequence[str], output: Path) -> None:
+def _hashes(files: Sequence[str]) -> str:
+    """Name and SHA-256 of each file, one a line.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    try:
+        return "".join(f"{hashlib.sha256(Path(file).read_bytes()).hexdigest()}  {file}\n" for file in files)
+    except OSError as error:
+        raise ConfigError(f"cannot read the structures: {error}") from None
+
+
+def _claim_sources(text: str, output: Path) -> None:
     """Write the list that a part is sampled from beside it, or make sure that it is that of an earlier call."""
-    path, text = output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles)
+    path = output.with_suffix(".smi" if output.stem in PARTS else ".sha256")
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"{output} was sampled from other molecules (see {path}). Choose another output folder, or delete this one"
+            f"{output} was sampled from other sources (see {path}). Choose another output folder, or delete this one"
         )
     replace_file(path, [text.encode()])
 

@@ -20,10 +20,11 @@ from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
 from mlff_distiller.data.splitting import molecules_by_structure, molecules_in, molecules_of
-from mlff_distiller.data.statistics import fit_reference_energies
+from mlff_distiller.data.statistics import fit_reference_energies, min_distances
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
 from mlff_distiller.distill.data import prepare_parts
+from mlff_distiller.distill.guide import mix_labels, mixed_sha256
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.reference_shift import align_references
@@ -33,7 +34,7 @@ from mlff_distiller.json_file import write_json
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.model.presets import PRESETS, build_student
-from mlff_distiller.registry import load, load_student
+from mlff_distiller.registry import load_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.trainer import Reporter, TrainingResult, train
@@ -130,7 +131,10 @@ def _is_same(path: Path, config: DistillConfig) -> bool:
         before = load_config(DistillConfig, path, [])
     except ConfigError:
         return False
-    ours, theirs = (replace(c, training=c.training.without_machine()) for c in (config, before))
+    ours, theirs = (
+        replace(c, training=c.training.without_machine(), data=replace(c.data, n_jobs=1))
+        for c in (config, before)
+    )
     return ours == theirs
 
 
@@ -158,10 +162,12 @@ def _distill_student(
     name = config.student_name(preset)
     folder = output / name
     guide = previous if config.guide == "previous" else config.guide
-    labels = parts["train"] if guide is None else mix_labels(parts["train"], guide, config.guide_weight)
-    learnt = {**parts, "train": labels}
+    learnt, identity = parts, None
+    if guide is not None:
+        learnt = {**parts, "train": mix_labels(parts["train"], guide, config.guide_weight)}
+        identity = mixed_sha256(parts["train"], guide, config.guide_weight)
     results = [
-        _trained(run, preset, learnt, place, progress(place.name) if progress else None)
+        _trained(run, preset, learnt, identity, place, progress(place.name) if progress else None)
         for run, place in _members(config, folder)
     ]
     model = results[0].student
@@ -210,12 +216,14 @@ def _trained(
     config: DistillConfig,
     preset: str,
     parts: Mapping[str, Dataset],
+    identity: str | None,
     folder: Path,
     report: Reporter | None,
 ) -> TrainingResult:
+    """One training; ``identity`` is what its labels are known by, if that is not their own hash."""
     train_data, valid_data = parts["train"], parts["valid"]
     student = _new_student(config, preset, train_data)
-    train_set, valid_set = GraphSet(train_data, student), GraphSet(valid_data, student)
+    train_set, valid_set = GraphSet(train_data, student, identity), GraphSet(valid_data, student)
     pairs = None
     if config.data.hessian_pairs is not None:
         pairs = HessianPairs(_unseen(read_any(config.data.hessian_pairs), parts), student)
@@ -279,26 +287,11 @@ def _mean_neighbors(dataset: Dataset, cutoff: float, n_structures: int = 200) ->
     return max(1.0, graph.edge_vec.shape[0] / graph.batch.shape[0])
 
 
-def mix_labels(dataset: Dataset, guide: str | Path, weight: float) -> Dataset:
-    """Labels (1 - w) · teacher + w · guide, for progressive distillation.
-
-    Args:
-        dataset: Labelled by the teacher.
-        guide: A larger student, by name or path.
-        weight: w.
-    """
-    energy, forces = predict_dataset(load(guide), dataset)
-    return Dataset(
-        **{
-            name: getattr(dataset, name)
-            for name in ("atomic_numbers", "splits", "positions", "cells", "pbc", "stress")
-        },
-        molecule_id=dataset.molecule_id,
-        regime=dataset.regime,
-        metadata=dataset.metadata,
-        energy=(1 - weight) * dataset.energy + weight * energy,
-        forces=((1 - weight) * dataset.forces + weight * forces).astype(np.float32),
-    )
+def _extremes(train_data: Dataset) -> dict[str, float]:
+    """The largest |F| of an atom in eV/Å, and, where a structure has two atoms, the shortest distance in Å."""
+    found = {"max_force": float(np.linalg.norm(train_data.forces, axis=1).max())}
+    shortest = float(min_distances(train_data).min())
+    return found if math.isinf(shortest) else {**found, "min_distance": shortest}
 
 
 def _provenance(
@@ -320,6 +313,7 @@ def _provenance(
         }
         for name, part in parts.items()
     }
+    sizes["train"] |= _extremes(parts["train"])
     best = [min(result.curves, key=lambda row: row["valid_loss"]) for result in results]
     return Provenance(
         teacher=teacher,

@@ -31,7 +31,7 @@ from mlff_distiller.evaluation.training_regime import (
 from mlff_distiller.evaluation.trajectory import find_bonds, lengths_of
 from mlff_distiller.export.artifact import Metadata
 
-FACTOR = 2.0  # 4 to 7 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
+FACTOR = 2.0  # 2 to 5 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)
 REGIME = "audit"  # of the frames in the datasets that an audit writes
 
 
@@ -202,9 +202,7 @@ def _frame_errors(
     difference = forces - labels.forces
     distances = min_distances(labels)
     teacher_max = _max_norm_by_frame(labels, labels.forces)
-    usable = np.ones(len(labels), dtype=bool)
-    if limits.max_force is not None and limits.min_distance is not None:
-        usable = (teacher_max <= limits.max_force) & (distances >= limits.min_distance)
+    usable = (teacher_max <= limits.max_force) & (distances >= limits.min_distance)
     if limits.max_stretch is not None:
         usable &= stretch <= limits.max_stretch
     energy = np.array([atoms.get_potential_energy() for atoms in predicted])
@@ -234,12 +232,12 @@ def _flags(
         reasons = []
         if errors.force_rmse[k] > threshold:
             reasons.append("force error")
-        if limits.max_force is not None and errors.teacher_max_force[k] > limits.max_force:
-            reasons.append("force larger than any in training")
-        if limits.min_distance is not None and errors.min_distance[k] < limits.min_distance:
-            reasons.append("atoms closer than any in training")
+        if errors.teacher_max_force[k] > limits.max_force:
+            reasons.append("force larger than the filters allow")
+        if errors.min_distance[k] < limits.min_distance:
+            reasons.append("atoms closer than the filters allow")
         if limits.max_stretch is not None and errors.max_stretch[k] > limits.max_stretch:
-            reasons.append("a bond longer than any in training")
+            reasons.append("a bond longer than the filters allow")
         if reasons:
             flags[number] = reasons
     return flags

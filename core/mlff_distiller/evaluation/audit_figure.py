@@ -68,10 +68,10 @@ def _draw_largest_force(axes: Axes, audit: Audit) -> None:
     highest = max(errors.teacher_max_force.max(), errors.student_max_force.max())
     axes.set(ylabel="largest |F| (eV/Å)", ylim=(0, 1.25 * highest))  # room for the legend
     limit = audit.limits.max_force
-    if limit is not None and limit < NEAR * errors.teacher_max_force.max():
-        axes.axhline(limit, color="0.2", linestyle=":", label="largest in training")
-    elif limit is not None:
-        axes.set_title(f"the filters of the training data allow {limit:g} eV/Å", fontsize=9)
+    if limit < NEAR * errors.teacher_max_force.max():
+        axes.axhline(limit, color="0.2", linestyle=":", label="allowed by the filters")
+    else:
+        axes.set_title(f"the filters allow {limit:g} eV/Å", fontsize=9)
     axes.legend(fontsize=8, ncols=3, loc="upper right")
 
 
@@ -81,11 +81,11 @@ def _draw_distance(axes: Axes, audit: Audit) -> None:
     _mark_flagged(axes, audit, distances)
     axes.set(ylabel="shortest distance (Å)")
     limit = audit.limits.min_distance
-    if limit is not None and limit * 1.2 > distances.min():
-        axes.axhline(limit, color="0.2", linestyle=":", label="shortest in training")
+    if limit * 1.2 > distances.min():
+        axes.axhline(limit, color="0.2", linestyle=":", label="allowed by the filters")
         axes.legend(fontsize=8)
-    elif limit is not None:
-        axes.set_title(f"the filters of the training data allow {limit:g} Å", fontsize=9)
+    else:
+        axes.set_title(f"the filters allow {limit:g} Å", fontsize=9)
 
 
 def _mark_flagged(axes: Axes, audit: Audit, values: np.ndarray) -> None:

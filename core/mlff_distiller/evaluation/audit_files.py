@@ -14,14 +14,17 @@ import numpy as np
 import yaml
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.data.schema import write_dataset
+from mlff_distiller.data.schema import read_dataset, write_dataset
+from mlff_distiller.data.splitting import FILE
 from mlff_distiller.data.teachers import Teacher
+from mlff_distiller.errors import ConfigError, DatasetError
 from mlff_distiller.evaluation.audit import REGIME, Audit, FrameErrors, choose_parts
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.json_file import write_json
 from mlff_distiller.model.presets import PRESETS
 
 RECIPE = "improve.yaml"
+PARTS = ("worst", "valid", "test")
 TRAINING = {  # half the rate of a first training: more spoils what the student knows, less learns little in so few steps
     "epochs": 30,
     "batch_size": 8,
@@ -96,7 +99,7 @@ def write_improvement(
 ) -> list[Path]:
     """Write ``worst.h5``, ``valid.h5``, ``test.h5`` and the recipe that trains on them; returns the paths.
 
-    Files of an earlier audit that do not belong to this one are removed.
+    Files of an earlier audit are removed.
 
     Args:
         audit: What was found.
@@ -105,18 +108,21 @@ def write_improvement(
         n_worst: Frames to train on, see `choose_parts`.
         rehearsal: Labelled files of other molecules to train on as well, so that the student does not forget them.
 
+    Raises:
+        ConfigError: A file of one of these names is there, and no audit has written it.
+
     Returns:
         Nothing with fewer than three usable frames; no recipe for committees and for a student whose size is that of no preset.
     """
-    files = {name: folder / f"{name}.h5" for name in ("worst", "valid", "test")}
-    for path in (*files.values(), folder / RECIPE):
-        path.unlink(missing_ok=True)
+    for path in earlier_improvement(folder):
+        path.unlink()
+    files = {name: folder / f"{name}.h5" for name in PARTS}
     parts = choose_parts(audit, n_worst)
     if not parts:
         return []
     labels = replace(
         audit.labels,
-        molecule_id=np.full(len(audit.labels), run.trajectory.name),
+        molecule_id=np.full(len(audit.labels), FILE + run.trajectory.name),
         regime=np.full(len(audit.labels), REGIME),
         metadata={**run.teacher.metadata(), "sampling": json.dumps(_sampling(audit, run))},
     )
@@ -128,6 +134,28 @@ def write_improvement(
     recipe = improvement_recipe(run, preset, files, rehearsal)
     replace_file(folder / RECIPE, [yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).encode()])
     return [*files.values(), folder / RECIPE]
+
+
+def earlier_improvement(folder: Path) -> list[Path]:
+    """What `write_improvement` wrote into a folder before, the recipe first; it belongs to the data.
+
+    Raises:
+        ConfigError: A file of one of these names is there, and no audit has written it.
+    """
+    data = [path for name in PARTS if (path := folder / f"{name}.h5").exists()]
+    for path in data:
+        if not _is_of_an_audit(path):
+            raise ConfigError(
+                f"{path} was not written by an audit, and would be replaced: choose another output folder"
+            )
+    return [path for path in (folder / RECIPE,) if path.exists()] + data
+
+
+def _is_of_an_audit(path: Path) -> bool:
+    try:
+        return set(read_dataset(path).regime.tolist()) == {REGIME}
+    except DatasetError:
+        return False
 
 
 def improvement_recipe(
@@ -159,12 +187,10 @@ def preset_of(metadata: Metadata) -> str | None:
 
 def _sampling(audit: Audit, run: AuditedRun) -> dict[str, Any]:
     """How the frames came about; the filters stand where those of a sampling run do."""
-    sampling: dict[str, Any] = {
-        "audit": {"student": run.metadata.name, **run.artifact, "trajectory": run.trajectory.name}
+    return {
+        "audit": {"student": run.metadata.name, **run.artifact, "trajectory": run.trajectory.name},
+        "filters": asdict(audit.limits),
     }
-    if audit.limits.max_force is not None:
-        sampling["filters"] = asdict(audit.limits)
-    return sampling
 
 
 def _csv(audit: Audit) -> str:

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlff_distiller.data.dataset import NOT_RECORDED
 from mlff_distiller.evaluation.evidence import Evidence
 from mlff_distiller.evaluation.markdown import decimals, markdown_table
 from mlff_distiller.evaluation.model_card_evidence import evidence_sections
-from mlff_distiller.evaluation.training_regime import has_unseen_test, training_limits
+from mlff_distiller.evaluation.training_regime import has_unseen_test, recorded_max_stretch
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.units import MEV
 
-NOT_RECORDED = "not recorded"
 WORST = 2  # elements that are named as the least accurate
 FORCE_HEADINGS = ("atoms", "MAE, meV/Å", "RMSE, meV/Å", "R²", "RMS of the labels, eV/Å")
 
@@ -194,22 +194,23 @@ def _tested_regimes(metadata: Metadata) -> list[str]:
 
 
 def _limits(metadata: Metadata) -> str:
-    """Each line follows from the architecture, from the recorded filters, or from the recorded errors."""
-    limits, test = training_limits(metadata), metadata.provenance.accuracy.get("test")
+    """Each line follows from the architecture, from the record of its data, or from the recorded errors."""
+    train = metadata.provenance.dataset.get("parts", {}).get("train", {})
+    test = metadata.provenance.accuracy.get("test")
     lines = [
         "- Other elements: refused with an error.",
         "- Ions and radicals: it has no input for charge or spin.",
         f"- Long-range electrostatics: nothing further than {metadata.receptive_field:g} Å from an atom acts on it.",
     ]
-    if limits.max_stretch is not None:
+    stretch = recorded_max_stretch(metadata)
+    if stretch is not None:
         lines.append(
-            f"- Reactions: frames of dynamics with a bond stretched by more than {limits.max_stretch:g} Å were left out "
-            "of its data."
+            f"- Reactions: frames of dynamics with a bond stretched by more than {stretch:g} Å were left out of its data."
         )
-    if limits.max_force is not None:
-        lines.append(
-            f"- Forces above {limits.max_force:g} eV/Å or distances below {limits.min_distance:g} Å: left out of its data."
-        )
+    if "max_force" in train:
+        lines.append(f"- Forces above {train['max_force']:.0f} eV/Å: not in its data.")
+    if "min_distance" in train:
+        lines.append(f"- Distances below {train['min_distance']:.2f} Å: not in its data.")
     if test and not any(name.startswith("periodic") for name in test["forces_by_regime"]):
         lines.append(
             "- Crystals and liquids: no periodic frame is in its test, so its error there is not known."

@@ -49,6 +49,11 @@ class ReferenceShift:
         """The energies are further off than a student's error explains."""
         return self.before > TOLERANCE
 
+    def energies(self, dataset: Dataset) -> np.ndarray:
+        """(S,) eV, what the shift adds to each structure."""
+        by_atom = [self.by_element[z] for z in dataset.atomic_numbers.tolist()]
+        return np.bincount(dataset.batch, weights=by_atom, minlength=len(dataset))
+
     def describe(self) -> str:
         """One sentence with all numbers."""
         shifts = ", ".join(f"{chemical_symbols[z]} {value:+.3f}" for z, value in self.by_element.items())
@@ -72,13 +77,9 @@ def measure_reference_shift(potential: Potential, dataset: Dataset) -> Reference
     chosen = dataset.select(np.unique(np.linspace(0, len(dataset) - 1, N_STRUCTURES).astype(int)))
     energy, _ = predict_dataset(potential, chosen)
     errors = replace(chosen, energy=chosen.energy - energy)
-    shift = fit_reference_energies(errors)
-    explained = np.bincount(errors.batch, weights=[shift[z] for z in errors.atomic_numbers.tolist()])
-    return ReferenceShift(
-        by_element=shift,
-        before=_rms(errors.energy / errors.n_atoms),
-        after=_rms((errors.energy - explained) / errors.n_atoms),
-    )
+    before = _rms(errors.energy / errors.n_atoms)
+    shift = ReferenceShift(fit_reference_energies(errors), before, after=0.0)
+    return replace(shift, after=_rms((errors.energy - shift.energies(errors)) / errors.n_atoms))
 
 
 def align_references(student: StudentForceField, dataset: Dataset) -> ReferenceShift:

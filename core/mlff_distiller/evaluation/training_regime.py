@@ -6,10 +6,13 @@ Needs nothing but the metadata of the artifact.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlff_distiller.configuration import to_plain
+from mlff_distiller.data.dataset import NOT_RECORDED
+from mlff_distiller.data.sampling.config import FilterConfig
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Metadata
 
@@ -34,17 +37,17 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainingLimits:
-    """What the filters let into the training data; None where it is not recorded.
+    """What the filters of the sampling let into the training data.
 
     Attributes:
         max_force: Largest |F| of an atom, eV/Å.
         min_distance: Shortest distance of two atoms, Å.
-        max_stretch: By how much a bond may be longer than at the start of its dynamics, Å; also None if there is no limit.
+        max_stretch: By how much a bond may be longer than at the start of its dynamics, Å; None if there is no limit.
     """
 
-    max_force: float | None = None
-    min_distance: float | None = None
-    max_stretch: float | None = None
+    max_force: float
+    min_distance: float
+    max_stretch: float | None
 
 
 def has_unseen_test(metadata: Metadata) -> bool:
@@ -100,16 +103,30 @@ def matching_regime(metadata: Metadata, force_rms: float, wanted: str | None = N
 
 
 def training_limits(metadata: Metadata) -> TrainingLimits:
-    """The widest of the filters of all parts of the training data."""
-    filters = [settings["filters"] for settings in _sampling(metadata) if "filters" in settings]
-    if not filters:
-        return TrainingLimits()
-    stretches = [f.get("max_stretch") for f in filters]
+    """The widest of the filters of all parts of the training data; the defaults of `mlffd sample` where none is recorded."""
+    filters = _recorded_filters(metadata) or [to_plain(FilterConfig())]
     return TrainingLimits(
         max_force=max(f["max_force"] for f in filters),
         min_distance=min(f["min_distance"] for f in filters),
-        max_stretch=None if None in stretches else max(stretches),
+        max_stretch=_widest_stretch(filters),
     )
+
+
+def recorded_max_stretch(metadata: Metadata) -> float | None:
+    """See `TrainingLimits`; also None where the record of a part of the data has no filters."""
+    if NOT_RECORDED in str(metadata.provenance.dataset.get("sampling", "")):
+        return None
+    filters = _recorded_filters(metadata)
+    return _widest_stretch(filters) if filters else None
+
+
+def _widest_stretch(filters: Sequence[Mapping[str, Any]]) -> float | None:
+    stretches = [f.get("max_stretch") for f in filters]
+    return None if None in stretches else max(stretches)
+
+
+def _recorded_filters(metadata: Metadata) -> list[Mapping[str, Any]]:
+    return [settings["filters"] for settings in _sampling(metadata) if "filters" in settings]
 
 
 def _sampling(metadata: Metadata) -> list[dict[str, Any]]:

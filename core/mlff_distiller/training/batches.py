@@ -41,17 +41,18 @@ class GraphSet:
     Args:
         dataset: S labelled structures.
         student: Gives the cutoff, the species table and the reference energies.
+        sha256: What checkpoints know the set by; None means the hash of the dataset.
 
     Raises:
         TrainingError: The dataset is empty or holds an element that the student does not know.
     """
 
-    def __init__(self, dataset: Dataset, student: StudentForceField) -> None:
+    def __init__(self, dataset: Dataset, student: StudentForceField, sha256: str | None = None) -> None:
         if len(dataset) == 0:
             raise TrainingError("the dataset holds no structures; there is nothing to learn from")
         self.dtype = student.energy_scale.dtype
         self.names = dataset.molecule_id
-        self.sha256 = dataset.sha256()
+        self.sha256 = sha256 or dataset.sha256()
         self.atom_splits = dataset.splits
         numbers = torch.from_numpy(dataset.atomic_numbers)
         unknown = sorted(set(numbers.tolist()) - set(student.elements))
@@ -89,11 +90,6 @@ class GraphSet:
     def forces(self) -> Tensor:
         """(A, 3) eV/Å."""
         return self._tensors.forces
-
-    @property
-    def mean_neighbors(self) -> float:
-        """Mean number of edges per atom."""
-        return int(self.edge_splits[-1]) / int(self.atom_splits[-1])
 
     def move_to(self, device: torch.device) -> None:
         """Keep the set on a GPU, where batches are then put together, if it takes at most a quarter of the free memory."""

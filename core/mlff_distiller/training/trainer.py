@@ -177,6 +177,8 @@ class _Run:
                 latest = self._validate()
                 self.save_last()
                 saved = time.monotonic()
+                if self._agreed(interrupts.pending)[0]:
+                    raise KeyboardInterrupt
             if self.step >= self.total_steps:
                 if report is not None:  # also of a run that was finished before, and takes no step
                     report(self.step, self.total_steps, latest)

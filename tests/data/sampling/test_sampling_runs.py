@@ -163,12 +163,12 @@ def test_crystals_and_slabs_are_sampled(tmp_path: Path) -> None:
     )
     dataset = read_dataset(tmp_path / "a.h5")
     assert report.failures == {}
-    assert sorted(set(dataset.molecule_id.tolist())) == ["Cu4", "slab.xyz"]
+    assert sorted(set(dataset.molecule_id.tolist())) == ["Cu4", "file:slab.xyz"]
     crystal = dataset.select((dataset.molecule_id == "Cu4") & (dataset.regime == "periodic"))
     assert np.ptp(np.linalg.det(crystal.cells)) > 0.1
     assert crystal.stress is not None
     assert np.isfinite(crystal.stress).all()
-    slab = dataset.select((dataset.molecule_id == "slab.xyz") & (dataset.regime == "periodic"))
+    slab = dataset.select((dataset.molecule_id == "file:slab.xyz") & (dataset.regime == "periodic"))
     assert np.ptp(slab.cells, axis=0).max() == 0
     assert not set(dataset.regime.tolist()) & {"torsion", "bond", "dimer"}
 
@@ -229,6 +229,13 @@ def test_relabelling_keeps_order_and_names(tmp_path: Path) -> None:
     second = read_dataset(tmp_path / "b.h5")
     for name in LAYOUT:
         np.testing.assert_array_equal(getattr(second, name), getattr(first, name), err_msg=name)
+
+
+def test_other_labels_do_not_change_how_geometries_came_about(sampled: Dataset, tmp_path: Path) -> None:
+    label_structures(sampled.select(np.arange(2)), "gfn1-xtb", tmp_path / "a.h5", show_progress=False)
+    again = read_dataset(tmp_path / "a.h5")
+    assert again.metadata["sampling"] == sampled.metadata["sampling"]
+    assert again.metadata["teacher"] == "gfn1-xtb"
 
 
 def test_structures_that_the_teacher_refuses_are_left_out(tmp_path: Path) -> None:
