@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import ase.io
 import numpy as np
@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Time all forces on both platforms."""
     torch.set_num_threads(1)
-    atoms = ase.io.read(IBUPROFEN)
+    atoms = cast(Atoms, ase.io.read(IBUPROFEN))
     times = {
         platform: time_forces(atoms, model, platform, rounds, steps) for platform in ("Reference", "CPU")
     }
@@ -52,12 +52,13 @@ def main(
 
 def time_forces(atoms: Atoms, model: str, platform: str, rounds: int, steps: int) -> dict[str, float]:
     """Median of a step with each force, µs."""
+    numbers = atoms.numbers.tolist()
     forces = {
         "none": None,
         "TorchForce of zeros": torchforce_of_zeros(),
         "PythonForce of zeros": openmm.PythonForce(zeros),
-        f"TorchForce of {model}": create_force(atoms.numbers, model, backend="torchforce", device="cpu"),
-        f"PythonForce of {model}": create_force(atoms.numbers, model, backend="pythonforce", device="cpu"),
+        f"TorchForce of {model}": create_force(numbers, model, backend="torchforce", device="cpu"),
+        f"PythonForce of {model}": create_force(numbers, model, backend="pythonforce", device="cpu"),
     }
     contexts = {name: context_of(atoms, force, platform) for name, force in forces.items()}
     found: dict[str, list[float]] = {name: [] for name in contexts}

@@ -163,6 +163,8 @@ def _template(value: ast.expr) -> str:
 def cpp_templates(code: str) -> Iterator[tuple[int, str]]:
     """(line, template) of each LAMMPS error, thrown exception and failed requirement."""
     for match in CPP_CALL.finditer(code):
+        if "//" in code[code.rfind("\n", 0, match.start()) + 1 : match.start()]:
+            continue  # a comment
         template = _cpp_template(code, match.end())
         yield code.count("\n", 0, match.start()) + 1, re.sub(r"\{[^{}]*\}", "…", template)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from ase.build import molecule
 
 from mlff_distiller import list_models, load, load_student
 from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.errors import StructureError
 from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.write import write_artifact
+from mlff_distiller.graph import checked_graph
 from mlff_distiller.model.potential import Potential, Prediction
 from mlff_distiller.native import NativePotential, is_built
 from mlff_distiller.registry import artifact_path
@@ -117,6 +120,36 @@ def test_one_atom(open_student, name: str, which: str) -> None:
     assert_close(two.energy, 2 * here.energy, 2 * ENERGY_PER_ATOM)
 
 
+@pytest.mark.parametrize("which", FORMATS)
+def test_edges_of_other_shapes_are_refused(open_student, which: str) -> None:
+    """Instead of what lies in memory beyond them."""
+    potential = open_student("ultra-tiny", which)
+    z, edge_index, edge_vec, batch, cell = structures_graph([rattled("H2O")], potential.cutoff)
+    for edges, vectors in (
+        (edge_index[:, :4], edge_vec),
+        (edge_index, edge_vec[:, :2]),
+        (edge_index[0], edge_vec),
+        (edge_index.T, edge_vec),
+    ):
+        with pytest.raises(StructureError, match=r"expected edge_index \(2, E\) and edge_vec \(E, 3\)"):
+            potential.compute(z, edges, vectors, batch, cell)
+    with pytest.raises(StructureError, match=r"expected batch of shape \(3,\)"):
+        potential.compute(z, edge_index, edge_vec, batch[:2], cell)
+
+
+@pytest.mark.parametrize("which", FORMATS)
+def test_inference_mode_and_a_pbc_of_integers(open_student, which: str) -> None:
+    """Callers that know nothing of derivatives, and files that write 1 for true."""
+    potential = open_student("ultra-tiny", which)
+    box = water_box(2)
+    z, x, cell = torch.tensor(box.numbers), torch.tensor(box.positions), torch.tensor(box.cell.array)
+    periodic = torch.tensor([True] * 3)
+    expected = potential.compute(*checked_graph(z, x, None, cell, periodic, potential.cutoff))
+    with torch.inference_mode():
+        found = potential.compute(*checked_graph(z, x, None, cell, periodic.int(), potential.cutoff))
+    assert_agree(found, expected, torch.tensor([len(box)]))
+
+
 @pytest.mark.slow
 @needs_native
 @pytest.mark.parametrize("name", NAMES)
@@ -137,6 +170,13 @@ def test_five_thousand_atoms(name: str) -> None:
     )
     np.testing.assert_allclose(own_neighbors.atomic_energies, native.atomic_energies, rtol=0, atol=ROUNDING)
     np.testing.assert_allclose(own_neighbors.forces, native.forces, rtol=0, atol=ROUNDING)
+
+
+def test_a_path_is_that_file_and_no_other(tmp_path: Path) -> None:
+    shutil.copy(artifact_path("tiny"), tmp_path / "model")
+    shutil.copy(artifact_path("ultra-tiny"), tmp_path / "model.pt")
+    assert artifact_path(tmp_path / "model") == tmp_path / "model"
+    assert load(tmp_path / "model").metadata.name == "tiny"
 
 
 @needs_cuda

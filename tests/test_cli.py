@@ -15,8 +15,10 @@ import ase.io
 import pytest
 import torch
 from ase.build import molecule
+from rich.table import Table
 
 from mlff_distiller import cli
+from mlff_distiller.cli.app import print_table
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
@@ -58,6 +60,13 @@ COMMANDS = (
     "verify",
     "nve",
 )
+
+
+def test_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(Table("[red]", title="c1cc[nH]c1"))
+    cli.console.print("wrote run[1].pt")
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in ("[red]", "c1cc[nH]c1", "wrote run[1].pt"))
 
 
 def test_a_cluster_labels(mlffd: Run, labels: Path, tmp_path: Path) -> None:

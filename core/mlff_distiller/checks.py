@@ -30,10 +30,7 @@ def check_layout(atomic_numbers: Tensor, positions: Tensor, batch: Tensor, cell:
         raise StructureError(
             f"expected cell (B, 3, 3) and pbc (B, 3) with the same B, got {list(cell.shape)} and {list(pbc.shape)}"
         )
-    if batch.shape != (n_atoms,):
-        raise StructureError(
-            f"expected batch of shape ({n_atoms},), one structure index per atom, got {list(batch.shape)}"
-        )
+    check_batch(n_atoms, batch)
     if n_atoms > 0 and (
         bool((batch[1:] < batch[:-1]).any()) or int(batch[0]) < 0 or int(batch[-1]) >= n_structures
     ):
@@ -41,6 +38,31 @@ def check_layout(atomic_numbers: Tensor, positions: Tensor, batch: Tensor, cell:
             f"expected batch sorted and within 0 … {n_structures - 1}, as there are {n_structures} cells; "
             "sort the atoms by structure"
         )
+
+
+def check_batch(n_atoms: int, batch: Tensor) -> None:
+    """One structure index for each atom.
+
+    Raises:
+        StructureError: Another shape.
+    """
+    if batch.shape != (n_atoms,):
+        raise StructureError(
+            f"expected batch of shape ({n_atoms},), one structure index per atom, got {list(batch.shape)}"
+        )
+
+
+def check_edges(n_atoms: int, edge_index: Tensor, edge_vec: Tensor, batch: Tensor) -> None:
+    """Shapes of a graph that an engine brings.
+
+    Raises:
+        StructureError: A shape that does not fit.
+    """
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2 or edge_vec.shape != (edge_index.shape[1], 3):
+        raise StructureError(
+            f"expected edge_index (2, E) and edge_vec (E, 3), got {list(edge_index.shape)} and {list(edge_vec.shape)}"
+        )
+    check_batch(n_atoms, batch)
 
 
 def check_positions(positions: Tensor, cell: Tensor, pbc: Tensor) -> None:

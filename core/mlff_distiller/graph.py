@@ -137,7 +137,7 @@ def checked_graph(
         raise StructureError(
             "there is a cell, but no pbc; say along which lattice vectors the structure is periodic"
         )
-    cell, pbc = cell.reshape(-1, 3, 3), pbc.reshape(-1, 3)
+    cell, pbc = cell.reshape(-1, 3, 3), pbc.reshape(-1, 3).to(torch.bool)  # 1 is true: it is no row number
     check_layout(atomic_numbers, positions, batch, cell, pbc)
     check_positions(positions, cell, pbc)
     # an open direction has no lattice vector: a molecule in a box has no volume and no stress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mlff_distiller.data.runs import RunReport
 from mlff_distiller.data.statistics import DatasetStatistics
@@ -129,10 +129,10 @@ def agreement_table(model: str, found: Sequence[Agreement]) -> Table:
             table.add_row(row.name, "", "", "", "", "", "not installed")
             continue
         if row.failed is not None:
-            table.add_row(row.name, "", "", "", "", "", "[bold red]FAILED[/]")
+            table.add_row(row.name, "", "", "", "", "", Text("FAILED", "bold red"))
             continue
         stress = "" if row.stress is None else f"{row.stress:.1e}"
-        verdict = "agrees" if row.acceptable else "[bold red]DISAGREES[/]"
+        verdict = "agrees" if row.acceptable else Text("DISAGREES", "bold red")
         table.add_row(
             row.name,
             str(row.n_structures),
@@ -156,10 +156,8 @@ def nve_table(title: str, report: NVEReport) -> Table:
     if report.order is not None:
         spread = ", ".join(f"{dt:g} fs: {value:.4f}" for dt, value in report.fluctuations.items())
         table.add_row("by time step", f"{spread} meV/atom; order {report.order:.2f} (2 is right)")
-    table.add_row(
-        "bonds",
-        f"{'intact' if bonds.intact else '[bold red]BROKEN[/]'}, off by {bonds.bond_deviation.max():.2f} Å",
-    )
+    state = Text("intact") if bonds.intact else Text("BROKEN", "bold red")
+    table.add_row("bonds", Text.assemble(state, f", off by {bonds.bond_deviation.max():.2f} Å"))
     if bonds.rmsd.size:
         table.add_row("RMSD at the end", f"{bonds.rmsd[-1]:.2f} Å")
     table.add_row("grade", report.grade)
@@ -170,7 +168,7 @@ def audit_table(audit: Audit, run: AuditedRun) -> Table:
     """What `mlffd audit` found."""
     table = _table(f"{run.model} against {run.teacher.name}, {run.trajectory}", ["quantity", "value"])
     n_audited, forces = len(audit.labels) + len(audit.failures), audit.forces
-    stopped = f"; reading stopped: {escape(run.stopped)}" if run.stopped else ""
+    stopped = f"; reading stopped: {run.stopped}" if run.stopped else ""
     rows = {
         "frames": f"{n_audited} of {run.n_read}{stopped}",
         "could not be evaluated": f"{len(audit.failures)}",

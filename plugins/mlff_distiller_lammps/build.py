@@ -24,6 +24,7 @@ TORCH_BACKEND = "libmlffd_torch.so"
 TORCH_SOURCES = ("backend_torch.cpp",)
 PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "backend_native.cpp", "load_torch.cpp")
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-parameter")
+INTEGERS = "-DLAMMPS_SMALLBIG"  # widths of IDs and counters, as in the wheel and by default in a source tree
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def build(source_tree: Path | None = None, force: bool = False) -> Path:
     tools = find_toolchain(source_tree)
     folder = Path(plugin_folder()) if source_tree is None else source_tree / "mlff-distiller"
     folder.mkdir(parents=True, exist_ok=True)
-    headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", "-DLAMMPS_SMALLBIG"]
+    headers = [f"-I{tools.lammps_headers}", f"-I{tools.mpi_headers}", INTEGERS]
     flags = [*headers, *_native_flags(), f'-DMLFFD_PRETRAINED="{PRETRAINED}"', "-ldl"]
     unnamed = folder / f".{PLUGIN}.{uuid.uuid4().hex[:8]}.complete"
     with ThreadPoolExecutor() as pool:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 app = typer.Typer(help="The pair style for LAMMPS: compile it, and write input files.", no_args_is_help=True)
-console = Console()
+console = Console(markup=False)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ase.data import chemical_symbols
+
 from mlff_distiller.errors import ConfigError, StructureError
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def find_region(
     chosen = None if atoms is None else _checked_indices(atoms, len(numbers))
     indices = range(len(numbers)) if chosen is None else chosen
     for index in indices:
-        if numbers[index] < 1:
+        if not 1 <= numbers[index] < len(chemical_symbols):
             raise StructureError(
                 f"particle {index} has no element (a virtual site?), but is among the atoms of the potential; "
                 "leave it out with atoms="

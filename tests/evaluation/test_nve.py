@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
 
 from mlff_distiller import cli
 from mlff_distiller.engines import find_engine, list_engines
@@ -71,6 +72,24 @@ def test_measures_a_smooth_potential(tmp_path: Path) -> None:
     kt = 1000 * units.kB * report.temperature
     assert report.drift_kt == pytest.approx(report.drift.slope * 2 / 1 / kt)
     json.dumps(report.to_dict())
+
+
+def test_constraints_of_a_structure_file_are_left_out(tmp_path: Path) -> None:
+    """An atom that is held would make the other engines, which know no constraints of ASE, run another system."""
+    settings = NVESettings(n_steps=100, n_equilibration=0, interval=2, trajectory=tmp_path / "t.xyz")
+    start = molecule("N2")
+    start.set_constraint(FixAtoms([0]))
+    seen: list[bool] = []
+
+    class Watched(EmtEngine):
+        def nve(self, atoms: Atoms, *arguments: object) -> EnergyTrace:
+            seen.append(bool(atoms.constraints))
+            return super().nve(atoms, *arguments)  # pyright: ignore[reportArgumentType]
+
+    measure_nve(Watched(), start, "", settings)  # pyright: ignore[reportArgumentType]
+    assert seen
+    assert not any(seen)
+    assert start.constraints
 
 
 def test_the_command_writes_numbers_plot_and_trajectory(

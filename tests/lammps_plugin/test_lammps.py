@@ -494,6 +494,33 @@ def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path)
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.slow
+def test_a_plugin_of_other_integers_or_another_version_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled for another LAMMPS than the one that loads it: refused where its integers differ, else named in the log."""
+    (tmp_path / "src").mkdir()
+    for header in find_toolchain(None).lammps_headers.iterdir():
+        (tmp_path / "src" / header.name).symlink_to(header)
+    (tmp_path / "src" / "version.h").write_text('#define LAMMPS_VERSION "1 Jan 1999"\n')
+    script, _ = write_input(Atoms("O"), "ultra-tiny", tmp_path, "atom")
+    text = script.read_text().split("minimize")[0]
+    environment = {**os.environ, "MLFFD_CACHE": str(tmp_path / "empty")}
+    outputs = []
+    for integers in ("-DLAMMPS_SMALLBIG", "-DLAMMPS_BIGBIG"):
+        monkeypatch.setattr("mlff_distiller_lammps.build.INTEGERS", integers)
+        script.write_text(f"plugin load {build(tmp_path)}\n{text}run 0\n")
+        outputs.append(
+            subprocess.run(
+                lammps_command(script, 1), cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+        )
+    assert outputs[0].returncode == 0, outputs[0].stdout
+    assert "1 Jan 1999" in outputs[0].stdout
+    assert outputs[1].returncode != 0
+    assert "compiled for integers of SMALLBIG, and this LAMMPS has others" in outputs[1].stdout
+
+
 @pytest.fixture(scope="module")
 def committee_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     committee = CommitteeForceField([random_student(seed, torch.float32) for seed in range(3)])

@@ -335,6 +335,22 @@ def test_damaged_artifact(random_artifact: Path, tmp_path: Path) -> None:
         check(library.mlffd_load(b"/nowhere/student.pt", byref(model)))
 
 
+def test_library_of_another_version(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may lack functions that this package calls, so its version comes first."""
+
+    class Older:
+        def mlffd_interface_version(self) -> int:
+            return 1
+
+    monkeypatch.setattr("mlff_distiller.native.library.ctypes.CDLL", lambda _: Older())
+    load_library.cache_clear()
+    try:
+        with pytest.raises(MissingDependencyError, match="has interface 1, and this package needs"):
+            NativePotential(random_artifact)
+    finally:
+        load_library.cache_clear()
+
+
 def test_library_that_was_not_built(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlff_distiller.native.library.LIBRARY_PATH", Path("/nowhere/libmlffd.so"))
     load_library.cache_clear()

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 INTERRUPTED = 130  # exit status of a process that Ctrl-C has ended
 
-console = Console()
+console = Console(markup=False)  # SMILES and paths have brackets
 errors = Console(stderr=True)
 
 Teacher = Annotated[
@@ -53,7 +53,7 @@ Keys = Annotated[
 def print_table(table: Table) -> None:
     """Print a table at its full width: a narrow terminal wraps the lines, and a file has them whole."""
     width = Measurement.get(console, console.options.update(width=10_000), table).maximum
-    Console(file=console.file, width=max(width, console.width)).print(table)
+    Console(file=console.file, width=max(width, console.width), markup=False).print(table)
 
 
 def run_app(command: typer.Typer) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from mlff_distiller.cli.app import Seed, app, console, print_table
 
@@ -28,7 +27,7 @@ def verify(
     print_table(agreement_table(model, found))
     for row in found:
         if reason := row.missing or row.failed:
-            console.print(f"{row.name}: {escape(reason)}", soft_wrap=True)
+            console.print(f"{row.name}: {reason}", soft_wrap=True)
     if report is not None:
         write_agreement(report, model, bad_edges, found)
     if bad_edges or not all(row.acceptable for row in found):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from mlff_distiller.cli.app import app, console, print_table
 
@@ -145,7 +144,7 @@ def recommend(
     print_table(recommendation_table(f"{structure}, {engine}, {time_step:g} fs", found, goal))
     for candidate in found.candidates:
         if candidate.failure is not None:
-            console.print(f"{candidate.student} failed: {escape(candidate.failure)}", soft_wrap=True)
+            console.print(f"{candidate.student} failed: {candidate.failure}", soft_wrap=True)
     if found.chosen is None:
         console.print(f"no recommendation: {found.reason}", soft_wrap=True)
         raise typer.Exit(1)

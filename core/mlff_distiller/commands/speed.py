@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
@@ -239,7 +240,7 @@ def recommendation_table(title: str, found: Recommendation, goal: Goal) -> Table
             f"{candidate.n_parameters:,}",
             "unknown" if candidate.force_error is None else f"{MEV * candidate.force_error:.0f}",
             *_speed_cells(candidate, goal),
-            "[bold green]use this[/]" if candidate is found.chosen else "",
+            Text("use this", "bold green") if candidate is found.chosen else "",
         )
     return table
 

@@ -146,7 +146,8 @@ def run_tasks(
                 tally.check(at_end=False)
                 advance()
         except KeyboardInterrupt:
-            Console(stderr=True).print(f"Stopped. {store.how_to_go_on()}", highlight=False, soft_wrap=True)
+            stopped = f"Stopped. {store.how_to_go_on()}"
+            Console(stderr=True).print(stopped, markup=False, highlight=False, soft_wrap=True)
             raise
     tally.check(at_end=True)
     return RunSummary(

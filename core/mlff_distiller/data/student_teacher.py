@@ -67,7 +67,7 @@ def student_teacher(
         name=f"student:{source}",
         version=f"{metadata.name}, format {metadata.format_version}",
         method=f"PaiNN student with {metadata.n_parameters} parameters, distilled from {origin}",
-        licence="MIT",
+        licence=metadata.provenance.teacher.get("teacher_licence", "unknown"),
         calculator=StudentCalculator(potential),
         settings={"device": str(device), "dtype": dtype, "backend": backend},
     )

@@ -95,7 +95,7 @@ def measure_nve(
 
     Args:
         engine: From `mlff_distiller.engines.find_engine`.
-        atoms: Start structure; not changed.
+        atoms: Start structure; not changed. Its constraints are left out: all atoms move.
         model: A shipped name or the path of an artifact.
         settings: Of the long run; its trajectory must have a path.
         scaling: Also run 2 ps with half, the same and twice the time step, all from the end of the long run.
@@ -113,6 +113,7 @@ def measure_nve(
     tell = report or _say_nothing
     total = settings.n_equilibration + settings.n_steps
     end = atoms.copy()
+    end.set_constraint()  # of a structure file: an atom that is held has no share in the energy
     trace = engine.nve(end, model, settings, lambda done: tell("constant energy", done, total))
     fluctuations = _fluctuations(engine, end, model, settings, tell) if scaling else {}
     drift = fit_drift(trace)

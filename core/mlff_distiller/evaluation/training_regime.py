@@ -121,8 +121,8 @@ def recorded_max_stretch(metadata: Metadata) -> float | None:
 
 
 def _widest_stretch(filters: Sequence[Mapping[str, Any]]) -> float | None:
-    stretches = [f.get("max_stretch") for f in filters]
-    return None if None in stretches else max(stretches)
+    stretches = [float(value) for f in filters if (value := f.get("max_stretch")) is not None]
+    return max(stretches) if len(stretches) == len(filters) else None
 
 
 def _recorded_filters(metadata: Metadata) -> list[Mapping[str, Any]]:

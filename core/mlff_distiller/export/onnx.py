@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch._decomp import get_decompositions
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.checks import check_distances, check_species
+from mlff_distiller.checks import check_distances, check_edges, check_species
 from mlff_distiller.errors import ArtifactError, require
 from mlff_distiller.export.artifact import Metadata, parse_metadata
 from mlff_distiller.graph import Graph
@@ -77,6 +77,7 @@ class OnnxPotential:
         """See `StudentForceField.compute`."""
         known = torch.isin(atomic_numbers.cpu(), self._known)
         check_species(known.long() - 1, atomic_numbers, " ".join(self.metadata.elements))
+        check_edges(atomic_numbers.shape[0], edge_index, edge_vec, batch)
         check_distances(edge_index, edge_vec)
         inputs = dict(
             zip(INPUTS, (atomic_numbers, edge_index, edge_vec.float(), batch, cell.double()), strict=True)

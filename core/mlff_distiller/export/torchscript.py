@@ -8,7 +8,7 @@ with ``predict(atomic_numbers, positions, batch, cell, pbc)``, which searches it
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,13 @@ class TorchScriptPotential:
         return mean, force_spread(forces)
 
     def _run(self, method: str, *graph: Tensor) -> Any:
-        inputs = [x.to(self.device) for x in graph]
+        with torch.inference_mode(False):  # in which a caller may be, and where there are no derivatives
+            inputs = [(x.clone() if x.is_inference() else x).to(self.device) for x in graph]
+            return self._checked_run(method, inputs)
+
+    def _checked_run(self, method: str, inputs: Sequence[Tensor]) -> Any:
         try:
-            with _threads_for(graph[1].shape[1]):
+            with _threads_for(inputs[1].shape[1]):
                 return getattr(self.module, method)(*inputs)
         except torch.jit.Error as error:
             raise _as_structure_error(error) from None

@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mlff_distiller.checks import check_distances, check_species
+from mlff_distiller.checks import check_distances, check_edges, check_species
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.graph import checked_graph, sum_atoms, sum_edges
 from mlff_distiller.model.painn import PaiNN
@@ -263,8 +263,9 @@ class StudentForceField(ForceField):
             cell: (B, 3, 3) Å, zeros where a structure is not periodic.
 
         Raises:
-            StructureError: An unknown element, or atoms on top of each other.
+            StructureError: Shapes that do not fit, an unknown element, or atoms on top of each other.
         """
+        check_edges(atomic_numbers.shape[0], edge_index, edge_vec, batch)
         species = self.species(atomic_numbers)
         check_distances(edge_index, edge_vec)
         was_enabled = torch.is_grad_enabled()

@@ -106,14 +106,14 @@ def load_library() -> ctypes.CDLL:
             f"the native engine cannot be loaded ({error}); install the package again where CMake and a C++17 compiler "
             "are at hand, or choose the TorchScript backend"
         ) from None
+    found = library.mlffd_interface_version()
+    if found != INTERFACE_VERSION:  # before its functions are looked up, which another interface may not have
+        raise MissingDependencyError(
+            f"{LIBRARY_PATH} has interface {found}, and this package needs {INTERFACE_VERSION}; install the package again"
+        )
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    if library.mlffd_interface_version() != INTERFACE_VERSION:
-        raise MissingDependencyError(
-            f"{LIBRARY_PATH} has interface {library.mlffd_interface_version()}, and this package needs {INTERFACE_VERSION}; "
-            "install the package again"
-        )
     return library
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlff_distiller.checks import check_edges
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.graph import sum_atoms
@@ -138,8 +139,9 @@ class NativePotential:
         """See `StudentForceField.compute`; results are on the CPU.
 
         Raises:
-            StructureError: An unknown element, or atoms on top of each other.
+            StructureError: Shapes that do not fit, an unknown element, or atoms on top of each other.
         """
+        check_edges(atomic_numbers.shape[0], edge_index, edge_vec, batch)
         z = atomic_numbers.detach().to("cpu", torch.int64).contiguous()
         edges = edge_index.detach().to("cpu", torch.int64).contiguous()
         vectors = edge_vec.detach().to("cpu", torch.float64).contiguous()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.box import MARKDOWN
 from rich.table import Table
+from rich.text import Text
 
 from mlff_distiller.evaluation.benchmark.report import BenchmarkReport, Change, Measurement
 from mlff_distiller.evaluation.markdown import three_digits
@@ -56,7 +57,7 @@ def comparison_table(changes: Sequence[Change]) -> Table:
             milliseconds(change.old),
             milliseconds(new),
             f"{change.ratio:.2f}",
-            "[bold red]SLOWER[/]" if change.is_regression else "faster",
+            Text("SLOWER", "bold red") if change.is_regression else "faster",
         )
     return table
 
