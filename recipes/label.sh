@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Labels for the shipped students: 243,882 frames of GFN2-xTB in runs/labels, in some 4 hours of one core.
+# Labels for the shipped students: 293,867 frames of GFN2-xTB in runs/labels, in some 4 hours of one core.
 # Run it in the root of the repository; what is there already is kept, so it can be stopped and started again.
 set -euo pipefail
 export OMP_NUM_THREADS=1
@@ -10,24 +10,30 @@ sample() { # LIST OUTPUT OPTIONS...: frames of the molecules of a list, labelled
     [ -e "$2" ] || mlffd sample "$1" -o "$2" "${@:3}"
 }
 
-# `tiny` of the release before, which sampled what its successor learnt from
+# Students of earlier releases, which sampled what their successors learnt from
 [ -e $L/tiny.pt ] || git show 84811b9:core/mlff_distiller/pretrained/tiny/tiny.pt > $L/tiny.pt
+[ -e $L/original.pt ] || git show b4f95cf:core/mlff_distiller/pretrained/original/original.pt > $L/original.pt
 
-student_sample() { # LIST OUTPUT OPTIONS...: the dynamics by that student, the labels by the teacher: half of the time
+student_sample() { # STUDENT LIST OUTPUT OPTIONS...: the geometries by that student, the labels by the teacher: half of the time
     local frames
-    frames=$L/frames/$(basename "$2")
-    sample "$1" "$frames" -t student:$L/tiny.pt "${@:3}"
-    [ -e "$2" ] || mlffd label "$frames" -o "$2"
+    frames=$L/frames/$(basename "$3")
+    sample "$2" "$frames" -t "student:$L/$1.pt" "${@:4}"
+    [ -e "$3" ] || mlffd label "$frames" -o "$3"
 }
 
 OFTEN="--set dynamics.equilibration=50 --set dynamics.spacing=50 --set dynamics.n=2 --set relaxation.n=1 --set rattle.n=1
     --set torsions.n=1 --set bonds.n=1 --set modes.n=0 --set dimers.n=3"
 ONCE="--set dynamics.equilibration=50 --set dynamics.n=1 --set relaxation.n=0 --set rattle.n=0 --set torsions.n=1
     --set bonds.n=0 --set modes.n=0"
+# Turned torsions of relaxed molecules, whose small forces decide over barriers, and contacts closer than dynamics has
+STRAINED="--set dynamics.n=0 --set relaxation.n=0 --set modes.n=0 --set bonds.n=0 --set dimers.n=0 --set torsions.n=3
+    --set rattle.n=1 --set rattle.sigma_min=0.05 --set rattle.sigma_max=0.2 --set rattle.max_relax_steps=0
+    --set filters.max_force=100"
 
 # Molecules for validation and test: in no list below, not even as stereoisomers.
 sample recipes/molecules/valid.smi $L/valid.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
 sample recipes/molecules/test.smi $L/test.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
+sample recipes/molecules/test.smi $L/test-strained.h5 $STRAINED
 
 # Known kinds of molecules, in an order drawn at random, in lists of 600; those with phosphorus once more; dimers.
 cat recipes/molecules/{train,more,rest,fill}.smi > $L/known.smi
@@ -66,18 +72,23 @@ PYTHON
 
 sample recipes/molecules/small.smi $L/train/small.h5 --seed 7 --set dynamics.n=2 --set dynamics.equilibration=30 --set dynamics.spacing=20 \
     --set relaxation.n=1 --set rattle.n=2 --set torsions.n=1 --set bonds.n=1 --set modes.n=0 --set dimers.n=2
-student_sample $L/known-a.smi $L/train/known-a.h5 --seed 8 $ONCE --set dimers.n=2
-student_sample $L/known-b.smi $L/train/known-b.h5 --seed 9 $ONCE --set dimers.n=2
+student_sample tiny $L/known-a.smi $L/train/known-a.h5 --seed 8 $ONCE --set dimers.n=2
+student_sample tiny $L/known-b.smi $L/train/known-b.h5 --seed 9 $ONCE --set dimers.n=2
 for list in $L/known-[0-9]*.smi $L/six-*.smi; do
     name=$(basename $list .smi)
     seed=$((10#${name##*-}))
     [ $name != known-09 ] || seed=29 # 9 would draw some frames of known-b again
-    student_sample $list $L/train/$name.h5 --seed $seed $OFTEN
+    student_sample tiny $list $L/train/$name.h5 --seed $seed $OFTEN
 done
-student_sample $L/phosphorus.smi $L/train/phosphorus.h5 --seed 0 $OFTEN
+student_sample tiny $L/phosphorus.smi $L/train/phosphorus.h5 --seed 0 $OFTEN
 for list in $L/dimers-*.smi; do
     name=$(basename $list .smi)
-    student_sample $list $L/train/$name.h5 --seed 4${name##*-0} $ONCE --set dimers.n=8
+    student_sample tiny $list $L/train/$name.h5 --seed 4${name##*-0} $ONCE --set dimers.n=8
+done
+student_sample original recipes/molecules/small.smi $L/train/strained-small.h5 --seed 60 $STRAINED
+for list in $L/known-[0-9]*.smi $L/six-*.smi; do
+    name=$(basename $list .smi)
+    student_sample original $list $L/train/strained-$name.h5 --seed $((60 + 10#${name##*-})) $STRAINED
 done
 
 # Water: clusters cut from the liquid.
