@@ -60,28 +60,34 @@ def benchmark(
 
     Example:  mlffd benchmark tiny --formats torchscript,native --batches 1,8 -o benchmark
     """
-    from mlff_distiller.commands.speed import benchmark_with_progress, systems_of
+    from mlff_distiller.commands.speed import (
+        benchmark_with_progress,
+        formats_of,
+        frames_of,
+        parse_integers,
+        shipped_or,
+        systems_of,
+    )
     from mlff_distiller.evaluation.benchmark import compare_reports, read_report
+    from mlff_distiller.evaluation.benchmark.measure import BenchmarkSettings
     from mlff_distiller.evaluation.benchmark.tables import benchmark_table, comparison_table
 
     before = None if compare is None else read_report(compare)
-    systems = systems_of(sizes, structure)
-    report = benchmark_with_progress(
-        students,
-        formats,
-        systems,
-        batches,
-        rounds,
-        threads,
-        device,
-        max_atoms,
-        teacher,
-        dataset,
-        frames,
-        memory,
-        output,
-        console,
+    chosen = shipped_or(students)
+    settings = BenchmarkSettings(
+        students=chosen,
+        formats=formats_of(formats, device, chosen),
+        systems=systems_of(sizes, structure),
+        batches=parse_integers(batches, "batches"),
+        rounds=rounds,
+        threads=threads,
+        device=device,
+        max_atoms=max_atoms,
+        teacher=teacher,
+        dataset=frames_of(dataset, frames),
+        memory=memory,
     )
+    report = benchmark_with_progress(settings, output, console)
     print_table(benchmark_table(report))
     console.print(", ".join(str(path) for path in sorted(output.glob("*.*"))), soft_wrap=True)
     if before is not None:

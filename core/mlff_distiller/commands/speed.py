@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
+from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.errors import ConfigError
@@ -78,41 +79,30 @@ def systems_of(sizes: str, structures: Sequence[Path] | None) -> list[System]:
     return [standard_system(n_atoms) for n_atoms in parse_integers(sizes, "sizes")]
 
 
-def benchmark_with_progress(
-    students: Sequence[str] | None,
-    formats: str | None,
-    systems: Sequence[System],
-    batches: str,
-    rounds: int,
-    threads: int,
-    device: str,
-    max_atoms: int,
-    teacher: str | None,
-    dataset: Path | None,
-    frames: int,
-    memory: bool,
-    output: Path,
-    console: Console,
-) -> BenchmarkReport:
+def formats_of(names: str | None, device: str, students: Sequence[str]) -> list[str]:
+    """The formats that were named, or all that run on the device.
+
+    Raises:
+        ConfigError: An unknown format, or one that does not run there.
+    """
+    return usable_formats(parse_names(names), device, students)
+
+
+def frames_of(path: Path | None, at_most: int) -> Dataset | None:
+    """Evenly spaced structures of a labelled file.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    return None if path is None else spaced(read_any(path), at_most)
+
+
+def benchmark_with_progress(settings: BenchmarkSettings, output: Path, console: Console) -> BenchmarkReport:
     """Measure, and write ``benchmark.json``, ``.csv``, ``.png``, and with a dataset ``accuracy_speed.png``.
 
     Raises:
-        ConfigError: Nothing to measure, unknown formats, or numbers out of range.
-        DatasetError: The dataset cannot be read.
+        ConfigError: Nothing to measure, or numbers out of range.
     """
-    settings = BenchmarkSettings(
-        students=shipped_or(students),
-        formats=usable_formats(parse_names(formats), device, shipped_or(students)),
-        systems=systems,
-        batches=parse_integers(batches, "batches"),
-        rounds=rounds,
-        threads=threads,
-        device=device,
-        max_atoms=max_atoms,
-        teacher=teacher,
-        dataset=None if dataset is None else spaced(read_any(dataset), frames),
-        memory=memory,
-    )
     make_folder(output)
     with progress_bars(console, "") as progress:
         report = run_benchmark(settings, Bars(progress))
