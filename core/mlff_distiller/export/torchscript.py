@@ -101,7 +101,7 @@ class TorchScriptPotential:
 
     def _checked_run(self, method: str, inputs: Sequence[Tensor]) -> Any:
         try:
-            with _threads_for(inputs[1].shape[1]):
+            with _threads_for(inputs[2].shape[0]):
                 return getattr(self.module, method)(*inputs)
         except torch.jit.Error as error:
             raise _as_structure_error(error) from None
