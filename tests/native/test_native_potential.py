@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import byref, c_void_p
 from functools import cache
@@ -335,7 +336,17 @@ def test_damaged_artifact(random_artifact: Path, tmp_path: Path) -> None:
         check(library.mlffd_load(b"/nowhere/student.pt", byref(model)))
 
 
-def test_library_of_another_version(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unloaded_library() -> Iterator[None]:
+    """The library is looked for anew, in this test and in the next one."""
+    load_library.cache_clear()
+    yield
+    load_library.cache_clear()
+
+
+def test_library_of_another_version(
+    unloaded_library: None, random_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may lack functions that this package calls, so its version comes first."""
 
     class Older:
@@ -343,19 +354,13 @@ def test_library_of_another_version(random_artifact: Path, monkeypatch: pytest.M
             return 1
 
     monkeypatch.setattr("mlff_distiller.native.library.ctypes.CDLL", lambda _: Older())
-    load_library.cache_clear()
-    try:
-        with pytest.raises(MissingDependencyError, match="has interface 1, and this package needs"):
-            NativePotential(random_artifact)
-    finally:
-        load_library.cache_clear()
+    with pytest.raises(MissingDependencyError, match="has interface 1, and this package needs"):
+        NativePotential(random_artifact)
 
 
-def test_library_that_was_not_built(random_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_that_was_not_built(
+    unloaded_library: None, random_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlff_distiller.native.library.LIBRARY_PATH", Path("/nowhere/libmlffd.so"))
-    load_library.cache_clear()
-    try:
-        with pytest.raises(MissingDependencyError, match="native engine cannot be loaded"):
-            NativePotential(random_artifact)
-    finally:
-        load_library.cache_clear()
+    with pytest.raises(MissingDependencyError, match="native engine cannot be loaded"):
+        NativePotential(random_artifact)

@@ -84,7 +84,7 @@ def benchmark(
         device=device,
         max_atoms=max_atoms,
         teacher=teacher,
-        dataset=frames_of(dataset, frames),
+        dataset=None if dataset is None else frames_of(dataset, frames),
         memory=memory,
     )
     report = benchmark_with_progress(settings, output, console)

@@ -88,13 +88,13 @@ def formats_of(names: str | None, device: str, students: Sequence[str]) -> list[
     return usable_formats(parse_names(names), device, students)
 
 
-def frames_of(path: Path | None, at_most: int) -> Dataset | None:
+def frames_of(path: Path, at_most: int) -> Dataset:
     """Evenly spaced structures of a labelled file.
 
     Raises:
         DatasetError: It cannot be read.
     """
-    return None if path is None else spaced(read_any(path), at_most)
+    return spaced(read_any(path), at_most)
 
 
 def benchmark_with_progress(settings: BenchmarkSettings, output: Path, console: Console) -> BenchmarkReport:
@@ -130,7 +130,7 @@ def quantize_with_progress(
         ConfigError: Unknown scheme, or a source that is no artifact.
         DatasetError: The dataset cannot be read.
     """
-    names, labelled = parse_names(schemes) or [], spaced(read_any(dataset), frames)
+    names, labelled = parse_names(schemes) or [], frames_of(dataset, frames)
     with progress_bars(console, "") as progress:
         found = quantize_student(
             model,

@@ -53,7 +53,7 @@ def _parts(config: DistillConfig, folder: Path, show_progress: bool) -> dict[str
         )
     if data.structures:
         output = folder / "frames.h5"
-        _claim_sources(_hashes(data.structures), output)
+        _claim_sources(output, output.with_suffix(".sha256"), _hashes(data.structures))
         if not output.exists():
             sample_structures(data.structures, output=output, **_sampling_arguments(config, show_progress))
         return _split(read_dataset(output), config)
@@ -129,7 +129,7 @@ def split_smiles(
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
-    _claim_sources("".join(f"{molecule}\n" for molecule in smiles), output)
+    _claim_sources(output, output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles))
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
     return read_dataset(output)
@@ -147,14 +147,13 @@ def _hashes(files: Sequence[str]) -> str:
         raise ConfigError(f"cannot read the structures: {error}") from None
 
 
-def _claim_sources(text: str, output: Path) -> None:
-    """Write the list that a part is sampled from beside it, or make sure that it is that of an earlier call."""
-    path = output.with_suffix(".smi" if output.stem in PARTS else ".sha256")
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+def _claim_sources(output: Path, record: Path, text: str) -> None:
+    """Write down what a file is sampled from, or make sure that it is the same as in an earlier call."""
+    if record.exists() and record.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"{output} was sampled from other sources (see {path}). Choose another output folder, or delete this one"
+            f"{output} was sampled from other sources (see {record}). Choose another output folder, or delete this one"
         )
-    replace_file(path, [text.encode()])
+    replace_file(record, [text.encode()])
 
 
 def _sampling_arguments(config: DistillConfig, show_progress: bool) -> dict:

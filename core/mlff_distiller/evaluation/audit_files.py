@@ -108,11 +108,11 @@ def write_improvement(
         n_worst: Frames to train on, see `choose_parts`.
         rehearsal: Labelled files of other molecules to train on as well, so that the student does not forget them.
 
-    Raises:
-        ConfigError: A file of one of these names is there, and no audit has written it.
-
     Returns:
         Nothing with fewer than three usable frames; no recipe for committees and for a student whose size is that of no preset.
+
+    Raises:
+        ConfigError: A file of one of these names is there, and no audit has written it.
     """
     for path in earlier_improvement(folder):
         path.unlink()

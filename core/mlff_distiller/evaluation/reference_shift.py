@@ -10,6 +10,7 @@ S structures.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,8 +52,7 @@ class ReferenceShift:
 
     def energies(self, dataset: Dataset) -> np.ndarray:
         """(S,) eV, what the shift adds to each structure."""
-        by_atom = [self.by_element[z] for z in dataset.atomic_numbers.tolist()]
-        return np.bincount(dataset.batch, weights=by_atom, minlength=len(dataset))
+        return _energies_of(self.by_element, dataset)
 
     def describe(self) -> str:
         """One sentence with all numbers."""
@@ -77,9 +77,12 @@ def measure_reference_shift(potential: Potential, dataset: Dataset) -> Reference
     chosen = dataset.select(np.unique(np.linspace(0, len(dataset) - 1, N_STRUCTURES).astype(int)))
     energy, _ = predict_dataset(potential, chosen)
     errors = replace(chosen, energy=chosen.energy - energy)
-    before = _rms(errors.energy / errors.n_atoms)
-    shift = ReferenceShift(fit_reference_energies(errors), before, after=0.0)
-    return replace(shift, after=_rms((errors.energy - shift.energies(errors)) / errors.n_atoms))
+    shift = fit_reference_energies(errors)
+    return ReferenceShift(
+        by_element=shift,
+        before=_rms(errors.energy / errors.n_atoms),
+        after=_rms((errors.energy - _energies_of(shift, errors)) / errors.n_atoms),
+    )
 
 
 def align_references(student: StudentForceField, dataset: Dataset) -> ReferenceShift:
@@ -99,6 +102,11 @@ def align_references(student: StudentForceField, dataset: Dataset) -> ReferenceS
                 student.reference.e0[student.elements.index(z)] += value
         logger.warning("%s", shift.describe())
     return shift
+
+
+def _energies_of(by_element: Mapping[int, float], dataset: Dataset) -> np.ndarray:
+    by_atom = [by_element[z] for z in dataset.atomic_numbers.tolist()]
+    return np.bincount(dataset.batch, weights=by_atom, minlength=len(dataset))
 
 
 def _rms(values: np.ndarray) -> float:
