@@ -64,9 +64,9 @@ COMMANDS = (
 
 def test_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(Table("[red] and a wide column", title="c1cc[nH]c1"))
-    cli.console.print("wrote run[1].pt")
+    cli.console.print("wrote c1cc[nH]c1.pt")
     printed = capsys.readouterr().out
-    assert all(text in printed for text in ("[red]", "c1cc[nH]c1", "wrote run[1].pt"))
+    assert all(text in printed for text in ("[red]", " c1cc[nH]c1 ", "wrote c1cc[nH]c1.pt"))
 
 
 def test_a_cluster_labels(mlffd: Run, labels: Path, tmp_path: Path) -> None:
