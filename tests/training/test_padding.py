@@ -18,6 +18,7 @@ from mlff_distiller.training.compiled import EnergyForces
 from mlff_distiller.training.config import TrainingConfig
 from mlff_distiller.training.cuda_graphs import GraphedStep, padded_loss
 from mlff_distiller.training.losses import energy_loss, force_loss
+from mlff_distiller.training.optimizers import make_optimizers
 from mlff_distiller.training.padding import Size, batch_sizes, empty_batch, fill, fits
 from mlff_distiller.training.schedules import exponential_average
 from mlff_distiller.training.step import PlainStep, Step
@@ -91,13 +92,13 @@ def test_graphed_steps_are_plain_steps(dataset: Dataset, monkeypatch: pytest.Mon
         student = random_student().requires_grad_(True)
         graphs, model = GraphSet(dataset, student), EnergyForces(student)
         average = AveragedModel(student, multi_avg_fn=exponential_average(config.optimizer.ema_decay))
-        optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.01, foreach=False)
+        optimizers = make_optimizers(student, config.optimizer, graphed=False)
         step: Step
         if graphed:
-            step = GraphedStep(student, model, optimizer, average, config, [Size(8, 80, 700)])
+            step = GraphedStep(student, model, optimizers, average, config, [Size(8, 80, 700)])
         else:
             fabric = Fabric(accelerator="cpu")
-            step = PlainStep(fabric, student, *fabric.setup(model, optimizer), average, config, None)
+            step = PlainStep(fabric, student, model, optimizers, average, config, None)
         values = []
         for k in range(4):
             values.append(step.gradients(graphs.collate(range(8 * k, 8 * k + 5)), 5.0 + k, k).tolist())

@@ -88,8 +88,9 @@ def test_a_run_begun_on_a_gpu_goes_on_on_the_cpu(dataset: Dataset, tmp_path: Pat
         run(dataset, tmp_path / "moved", stop_at=5)
     checkpoint = tmp_path / "moved" / "last.ckpt"
     payload = torch.load(checkpoint, weights_only=True)
-    for group in payload["optimizer"]["param_groups"]:
-        group.update(capturable=True, fused=True, lr=torch.tensor(0.0))
+    muon, adamw = payload["optimizers"]
+    muon["param_groups"][0].update(lr=torch.tensor(0.0))
+    adamw["param_groups"][0].update(capturable=True, fused=True, lr=torch.tensor(0.0))
     torch.save(payload, checkpoint)
     resumed = run(dataset, tmp_path / "moved")
     for name, weight in whole.student.state_dict().items():
@@ -106,6 +107,16 @@ def test_a_run_of_an_older_version_goes_on_and_on_other_settings_of_the_machine(
     torch.save(payload, tmp_path / "last.ckpt")
     elsewhere = TrainingConfig(**{**vars(CONFIG), "max_atoms": 30, "threads": 1, "accelerator": "auto"})
     assert run(dataset, tmp_path, elsewhere).curves[-1]["step"] == 12
+
+
+def test_a_run_of_a_version_that_had_another_optimizer_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path, stop_at=5)
+    payload = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    payload["optimizer"] = payload.pop("optimizers")[1]
+    torch.save(payload, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="earlier version, which trained with AdamW alone"):
+        run(dataset, tmp_path)
 
 
 def test_progress_of_a_finished_run_is_complete(dataset: Dataset, tmp_path: Path) -> None:

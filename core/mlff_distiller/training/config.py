@@ -28,7 +28,7 @@ class LossConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay to zero."""
+    """Muon and AdamW (see `optimizers`) with linear warm-up and cosine decay to zero."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)

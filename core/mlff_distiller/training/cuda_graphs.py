@@ -30,7 +30,7 @@ class GraphedStep:
     Args:
         student: Whose weights are trained.
         model: Its `CompiledEnergyForces`.
-        optimizer: Of its weights, with ``capturable=True``.
+        optimizers: Of its weights, made for a graph.
         average: Moving average of the weights.
         config: Of the run.
         sizes: Of all batches to come, the smallest first.
@@ -40,12 +40,12 @@ class GraphedStep:
         self,
         student: StudentForceField,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizers: Sequence[Optimizer],
         average: AveragedModel,
         config: TrainingConfig,
         sizes: Sequence[Size],
     ) -> None:
-        self.student, self.model, self.optimizer = student, model, optimizer
+        self.student, self.model, self.optimizers = student, model, optimizers
         self.average, self.config, self.sizes = average, config, sizes
         self.weights = list(student.parameters())
         self.averages = list(average.module.parameters())
@@ -84,9 +84,10 @@ class GraphedStep:
         self.average.n_averaged += 1
 
     def _update(self) -> Tensor:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate
+            optimizer.step()
         with torch.no_grad():
             for averaged, weight in zip(self.averages, self.weights, strict=True):
                 averaged.lerp_(weight, self.new_share)

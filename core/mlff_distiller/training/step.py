@@ -5,7 +5,8 @@ The two halves are apart so that the caller can look at the loss and its gradien
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -48,7 +49,7 @@ class PlainStep:
         fabric: Moves tensors and averages gradients.
         student: Whose weights are trained.
         model: Its `EnergyForces` or `CompiledEnergyForces`, set up by fabric.
-        optimizer: Set up by fabric.
+        optimizers: Set up by fabric.
         average: Moving average of the weights.
         config: Of the run.
         pairs: For the curvature term, if there is one.
@@ -59,12 +60,12 @@ class PlainStep:
         fabric: Fabric,
         student: StudentForceField,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizers: Sequence[Optimizer],
         average: AveragedModel,
         config: TrainingConfig,
         pairs: HessianPairs | None,
     ) -> None:
-        self.fabric, self.student, self.model, self.optimizer = fabric, student, model, optimizer
+        self.fabric, self.student, self.model, self.optimizers = fabric, student, model, optimizers
         self.average, self.config, self.pairs = average, config, pairs
 
     def gradients(self, batch: Batch, energy_weight: float, index: int) -> Tensor:
@@ -75,12 +76,10 @@ class PlainStep:
         loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
         if self.pairs is not None:
             loss = loss + self.config.loss.hessian_weight * self._hessian_loss(self.pairs, index)
-        self.optimizer.zero_grad()
+        self.student.zero_grad()
         self.fabric.backward(loss)
-        norm = self.fabric.clip_gradients(
-            self.model, self.optimizer, max_norm=self.config.optimizer.gradient_clip, error_if_nonfinite=False
-        )
-        return torch.stack([loss.detach(), loss_e.detach(), loss_f.detach(), cast(Tensor, norm)])
+        norm = nn.utils.clip_grad_norm_(self.student.parameters(), self.config.optimizer.gradient_clip)
+        return torch.stack([loss.detach(), loss_e.detach(), loss_f.detach(), norm])
 
     def _hessian_loss(self, pairs: HessianPairs, index: int) -> Tensor:
         share = [self.config.seed, self.fabric.global_rank]
@@ -91,7 +90,8 @@ class PlainStep:
 
     def update(self, learning_rate: float) -> None:
         """As `Step.update`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
         self.average.update_parameters(self.student)

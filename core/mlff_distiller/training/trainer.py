@@ -29,11 +29,12 @@ from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
-from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
+from mlff_distiller.training.config import TrainingConfig
 from mlff_distiller.training.cuda_graphs import GraphedStep
 from mlff_distiller.training.curves import LearningCurves
 from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.interrupts import HeldInterrupts
+from mlff_distiller.training.optimizers import make_optimizers
 from mlff_distiller.training.padding import batch_sizes
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
 from mlff_distiller.training.step import PlainStep, Step
@@ -123,7 +124,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
         self.schedule = warmup_cosine(self.total_steps, config.optimizer.warmup)
-        self.optimizer = _optimizer(student, config.optimizer, graphed=self._is_graphed(pairs))
+        self.optimizers = make_optimizers(student, config.optimizer, graphed=self._is_graphed(pairs))
         self.stepper = self._stepper(pairs)
         self.step = 0
         self.seconds = 0.0
@@ -141,9 +142,9 @@ class _Run:
         energy_forces = CompiledEnergyForces(student) if config.compile else EnergyForces(student)
         if self._is_graphed(pairs):
             sizes = batch_sizes(*self._sizes_of_batches(), config.batch_size)
-            return GraphedStep(student, energy_forces, self.optimizer, self.average, config, sizes)
-        model, optimizer = self.fabric.setup(energy_forces, self.optimizer)
-        return PlainStep(self.fabric, student, model, optimizer, self.average, config, pairs)
+            return GraphedStep(student, energy_forces, self.optimizers, self.average, config, sizes)
+        model, *optimizers = self.fabric.setup(energy_forces, *self.optimizers)
+        return PlainStep(self.fabric, student, model, optimizers, self.average, config, pairs)
 
     def _sizes_of_batches(self) -> tuple[np.ndarray, np.ndarray]:
         """Atoms and edges of every batch of the run."""
@@ -281,7 +282,7 @@ class _Run:
             self.student,
             average=self.averaged.state_dict(),
             n_averaged=self.average.n_averaged,
-            optimizer=self.optimizer.state_dict(),
+            optimizers=[optimizer.state_dict() for optimizer in self.optimizers],
             step=self.step,
             seconds=self.seconds,
             sums=dict(self.sums),
@@ -306,6 +307,11 @@ class _Run:
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
                 "Use the same settings to go on with it, or another output folder to start anew"
             )
+        if "optimizers" not in payload:
+            raise CheckpointError(
+                f"{path} was written by an earlier version, which trained with AdamW alone. Finish the run with that "
+                "version, or use another output folder to start anew"
+            )
         if payload.get("data", self._data()) != self._data():  # checkpoints of older versions do not say
             raise CheckpointError(
                 f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
@@ -314,8 +320,9 @@ class _Run:
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))
         self.average.n_averaged.copy_(payload["n_averaged"])
-        own_settings = self.optimizer.state_dict()["param_groups"]  # those of another device do not fit
-        self.optimizer.load_state_dict({**payload["optimizer"], "param_groups": own_settings})
+        for optimizer, state in zip(self.optimizers, payload["optimizers"], strict=True):
+            own_settings = optimizer.state_dict()["param_groups"]  # those of another device do not fit
+            optimizer.load_state_dict({**state, "param_groups": own_settings})
         self.step = payload["step"]
         self.seconds, self.sums = payload["seconds"], dict(payload["sums"])
         self.curves.restore(payload["curves"])
@@ -326,30 +333,6 @@ class _Run:
         payload = read_checkpoint(self.output / "best.ckpt")
         load_weights(self.student, payload["average"], source="best.ckpt")
         return TrainingResult(self.student.cpu().eval(), self.curves.rows, int(best["epoch"]), self.seconds)
-
-
-def _optimizer(student: StudentForceField, config: OptimizerConfig, graphed: bool) -> torch.optim.Optimizer:
-    """AdamW that decays matrices only: a decay of biases and embeddings has no use.
-
-    Args:
-        student: Whose weights it changes.
-        config: Settings.
-        graphed: Whether its step is to be recorded as a CUDA graph.
-    """
-    matrices = [
-        p
-        for name, p in student.named_parameters()
-        if p.ndim == 2 and "embedding" not in name and "initial_message.phi" not in name
-    ]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in student.parameters() if id(p) not in chosen]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=config.learning_rate, capturable=graphed, fused=True if graphed else None
-    )
 
 
 def _differences(old: Mapping[str, object], new: TrainingConfig) -> list[str]:
