@@ -8,7 +8,6 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ase.data import atomic_numbers
 from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -94,7 +93,7 @@ def matching_files(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, config=STRICT)
 class DistillConfig:
-    """One run: one body of labels, one or more students.
+    """One run: one body of labels, one or more students, which know the elements of the training data.
 
     Attributes:
         name: Of the artifacts; with several students the preset is appended.
@@ -104,7 +103,6 @@ class DistillConfig:
         sampling: How molecules and structures are sampled.
         students: Presets, trained in this order.
         cutoff: Å.
-        elements: Symbols that the students shall know; None means those of the training data.
         init: A shipped name, artifact or checkpoint to start from (fine-tuning); its size must be that of the preset.
         guide: A larger student whose labels are mixed into the teacher's: a name or path, or ``previous`` for the student
             that was trained just before (progressive distillation).
@@ -123,7 +121,6 @@ class DistillConfig:
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     students: list[Preset] = Field(default_factory=lambda: ["tiny"], min_length=1)
     cutoff: float = Field(default=DEFAULT_CUTOFF, gt=0)
-    elements: Annotated[list[str], Field(min_length=1)] | None = None
     init: str | None = None
     guide: str | None = None
     guide_weight: float = Field(default=0.5, gt=0, le=1)
@@ -142,12 +139,8 @@ class DistillConfig:
             raise ValueError(
                 "guide: 'previous' reads the student's TorchScript file, so formats must name torchscript"
             )
-        if unknown := [symbol for symbol in self.elements or [] if atomic_numbers.get(symbol, 0) == 0]:
-            raise ValueError(f"elements: expected chemical symbols, got {', '.join(unknown)}")
-        if self.init is not None and (self.elements is not None or self.cutoff != DEFAULT_CUTOFF):
-            raise ValueError(
-                "init: the student to start from has its cutoff and its elements; leave out those settings"
-            )
+        if self.init is not None and self.cutoff != DEFAULT_CUTOFF:
+            raise ValueError("init: the student to start from has its own cutoff; leave that setting out")
         return self
 
     def student_name(self, preset: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.configuration import load_config, to_plain
@@ -250,12 +250,8 @@ def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> Stu
         student = _initial_student(config.init, preset)
         align_references(student, train_data)  # warns where the labels have another zero of energy
         return student
-    if config.elements is None:
-        elements = np.unique(train_data.atomic_numbers).tolist()
-    else:
-        elements = sorted(atomic_numbers[symbol] for symbol in config.elements)
     torch.manual_seed(config.seed)
-    student = build_student(preset, elements, config.cutoff)
+    student = build_student(preset, np.unique(train_data.atomic_numbers).tolist(), config.cutoff)
     student.set_scales(
         fit_reference_energies(train_data), _force_rms(train_data), _mean_neighbors(train_data, config.cutoff)
     )
