@@ -19,11 +19,12 @@ from mlff_distiller import load, load_student
 from mlff_distiller.cli import run_app
 from mlff_distiller.commands.students import distill_with_progress
 from mlff_distiller.configuration import load_config
+from mlff_distiller.constant_energy import NVESettings, run_nve
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.distill import DistillConfig
-from mlff_distiller.evaluation.drift import NVESettings, fit_drift, run_nve
+from mlff_distiller.evaluation.drift import fit_drift
 from mlff_distiller.evaluation.metrics import predict_dataset
-from mlff_distiller.evaluation.plots import draw_energies, draw_force_parity
+from mlff_distiller.evaluation.plots import draw_drift, draw_force_parity
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.verify import check_structures, compare
 from mlff_distiller.tables import students_table
@@ -70,7 +71,7 @@ def main(
         bar = progress.add_task("dynamics", total=settings.n_steps + settings.n_equilibration)
         trace = run_nve(atoms, settings, partial(_advance, progress, bar))
     drift = fit_drift(trace)
-    draw_energies(trace, drift, output / "nve.png")
+    draw_drift(trace, drift, output / "nve.png")
     console.print(
         f"{atoms.info['molecule_id']}: {picoseconds} ps at 0.5 fs, total energy drifts by "
         f"{drift.slope:+.2f} ± {drift.standard_error:.2f} meV/atom/ns and fluctuates by {drift.rms_fluctuation:.3f} meV/atom"

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mlff_distiller.cli import run_app
+from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.data.sampling.config import ConformerConfig
 from mlff_distiller.data.sampling.conformers import embed
 from mlff_distiller.engines import find_engine
-from mlff_distiller.evaluation.drift import NVESettings
 from mlff_distiller.evaluation.nve import frames_path, measure_nve
 from mlff_distiller.evaluation.plots import draw_nve
 from mlff_distiller.tables import nve_table

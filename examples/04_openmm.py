@@ -14,9 +14,10 @@ from ase.build import molecule
 from rich.console import Console
 
 from mlff_distiller.cli import run_app
-from mlff_distiller.evaluation.drift import NVESettings, fit_drift
+from mlff_distiller.constant_energy import NVESettings
+from mlff_distiller.evaluation.drift import fit_drift
 from mlff_distiller.evaluation.parity import water_box
-from mlff_distiller.evaluation.plots import draw_energies
+from mlff_distiller.evaluation.plots import draw_drift
 from mlff_distiller_openmm import run_openmm_nve
 
 console = Console()
@@ -47,7 +48,7 @@ def main(
         trace = run_openmm_nve(atoms, model, settings, backend=backend)
         step = (time.perf_counter() - started) / (settings.n_steps + settings.n_equilibration)
         drift = fit_drift(trace)
-        draw_energies(trace, drift, output / f"{name}.png")
+        draw_drift(trace, drift, output / f"{name}.png")
         console.print(
             f"{name}: {len(atoms)} atoms, {1e3 * step:.1f} ms a step, drift {drift.slope:+.0f} ± {drift.standard_error:.0f} "
             f"meV/atom/ns, fluctuation {drift.rms_fluctuation:.3f} meV/atom: {output / name}.png, .xyz",

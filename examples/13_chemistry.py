@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mlff_distiller.bonds import find_bonds
 from mlff_distiller.cli import run_app
 from mlff_distiller.data.sampling.config import ConformerConfig
 from mlff_distiller.data.sampling.conformers import embed, n_heavy_atoms
@@ -37,7 +38,7 @@ from mlff_distiller.data.sampling.topology import bond_lengths, side_of_bond
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.errors import StructureError
 from mlff_distiller.evaluation.plots import new_figure
-from mlff_distiller.evaluation.trajectory import BROKEN, find_bonds
+from mlff_distiller.evaluation.trajectory import BROKEN
 from mlff_distiller_ase import DistilledCalculator
 
 TEST = Path(__file__).parents[1] / "recipes" / "molecules" / "test.smi"

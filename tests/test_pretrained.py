@@ -12,9 +12,10 @@ from ase.build import molecule
 from ase.optimize import BFGS
 
 from mlff_distiller import list_models, load, load_student
+from mlff_distiller.constant_energy import NVESettings, run_nve
 from mlff_distiller.data.molecules import without_stereo
 from mlff_distiller.data.teachers import load_teacher
-from mlff_distiller.evaluation.drift import NVESettings, fit_drift, run_nve
+from mlff_distiller.evaluation.drift import fit_drift
 from mlff_distiller.model.presets import PRESETS
 from mlff_distiller_ase import DistilledCalculator
 

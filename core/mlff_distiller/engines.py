@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from ase import Atoms
 
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 
 GROUP = "mlff_distiller.engines"
 

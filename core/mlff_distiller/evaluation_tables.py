@@ -10,7 +10,7 @@ from rich.table import Table
 from mlff_distiller.evaluation.energy_metrics import EnergyMetrics
 from mlff_distiller.evaluation.force_analysis import ForceAnalysis
 from mlff_distiller.evaluation.force_comparison import ForceMetrics, force_metrics
-from mlff_distiller.evaluation.report import Evaluation
+from mlff_distiller.evaluation.report import EvaluationReport
 from mlff_distiller.units import MEV
 
 FORCE_COLUMNS = ("atoms", "MAE", "RMSE", "R²", "label RMS", "|F| MAE")
@@ -28,7 +28,7 @@ ENERGY_COLUMNS = (
 Metrics = TypeVar("Metrics", ForceMetrics, EnergyMetrics)
 
 
-def evaluation_tables(evaluation: Evaluation) -> list[Table]:
+def evaluation_tables(evaluation: EvaluationReport) -> list[Table]:
     """Force errors, their percentiles, and energy errors; one section for each kind of group."""
     against = f"{evaluation.predicted} against {evaluation.reference}"
     forces = evaluation.forces

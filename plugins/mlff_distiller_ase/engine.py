@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from ase import Atoms
 
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings, run_nve
 from mlff_distiller.engines import SinglePoint
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, run_nve
 from mlff_distiller_ase.calculator import DistilledCalculator
 
 

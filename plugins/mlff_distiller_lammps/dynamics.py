@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 
+from mlff_distiller.constant_energy import FRICTION, EnergyTrace, NVESettings, append_frame, start_velocities
 from mlff_distiller.errors import EngineError
-from mlff_distiller.evaluation.drift import FRICTION, EnergyTrace, NVESettings, append_frame, start_velocities
 from mlff_distiller.registry import artifact_path
 from mlff_distiller_lammps.run import run_lammps
 from mlff_distiller_lammps.script import potential_lines, system_lines

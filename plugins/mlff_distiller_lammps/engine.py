@@ -7,9 +7,9 @@ from importlib.util import find_spec
 
 from ase import Atoms
 
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings
 from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import BuildError
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller_lammps.build import find_toolchain, is_built
 from mlff_distiller_lammps.dynamics import lammps_nve
 from mlff_distiller_lammps.run import launcher

@@ -11,14 +11,8 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
 
+from mlff_distiller.constant_energy import FRICTION, EnergyTrace, NVESettings, start_velocities, stop_drifting
 from mlff_distiller.errors import require
-from mlff_distiller.evaluation.drift import (
-    FRICTION,
-    EnergyTrace,
-    NVESettings,
-    start_velocities,
-    stop_drifting,
-)
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
 from mlff_distiller_openmm.states import read_energies, read_positions, read_velocities
 from mlff_distiller_openmm.system import AtomsSystem, atoms_system

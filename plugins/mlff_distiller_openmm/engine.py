@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from ase import Atoms
 
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings
 from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import MissingDependencyError, require
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller_openmm.dynamics import run_openmm_nve
 from mlff_distiller_openmm.openmm_torch import load_openmm_torch
 from mlff_distiller_openmm.single_point import openmm_results

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from ase.data import chemical_symbols
 
+from mlff_distiller.device import default_device
 from mlff_distiller.dynamics import SKIN, StructurePotential, VerletPotential, load_for_dynamics
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.export.artifact import Metadata
@@ -43,11 +43,6 @@ def open_torchscript(model: Model, device: str | None, dtype: str) -> TorchScrip
     _check_type(model)
     path = model.path if isinstance(model, NativePotential) else model
     return load(path, device or default_device(), dtype)
-
-
-def default_device() -> str:
-    """The GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def runs_on_cpu(model: Model, device: str | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlff_distiller.device import default_device
 from mlff_distiller.dynamics import StructurePotential, VerletPotential
 from mlff_distiller.errors import require
 from mlff_distiller.export.torchscript import TorchScriptPotential
@@ -17,7 +18,6 @@ from mlff_distiller_openmm.conversions import KJ_PER_MOL, KJ_PER_MOL_NM
 from mlff_distiller_openmm.models import (
     Model,
     check_elements,
-    default_device,
     open_structure_potential,
 )
 from mlff_distiller_openmm.region import Region

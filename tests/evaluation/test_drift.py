@@ -9,8 +9,9 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.md.velocitydistribution import thermalize_momenta
 
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings, run_nve, stop_drifting
 from mlff_distiller.errors import ConfigError
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings, fit_drift, run_nve, stop_drifting
+from mlff_distiller.evaluation.drift import fit_drift
 
 
 def trace(slope: float, noise: float, n: int = 2000, seed: int = 0) -> EnergyTrace:

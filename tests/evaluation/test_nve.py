@@ -12,9 +12,10 @@ from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 
 from mlff_distiller import cli
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings, run_nve
 from mlff_distiller.engines import find_engine, list_engines
 from mlff_distiller.errors import ConfigError, StructureError
-from mlff_distiller.evaluation.drift import Drift, EnergyTrace, NVESettings, run_nve
+from mlff_distiller.evaluation.drift import Drift
 from mlff_distiller.evaluation.nve import degrees_of_freedom, grade, measure_nve
 from mlff_distiller.evaluation.parity import water_box
 

@@ -21,7 +21,7 @@ from mlff_distiller.errors import ConfigError, DatasetError
 from mlff_distiller.evaluation.energy_metrics import fit_element_offsets
 from mlff_distiller.evaluation.force_comparison import ForceComparison, force_metrics, r_squared
 from mlff_distiller.evaluation.report import (
-    Evaluation,
+    EvaluationReport,
     atom_groups,
     energies_csv,
     evaluate_predictions,
@@ -38,7 +38,7 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture
-def evaluation(dataset: Dataset) -> Evaluation:
+def evaluation(dataset: Dataset) -> EvaluationReport:
     rng = np.random.default_rng(0)
     energy = dataset.energy + rng.normal(size=len(dataset))
     forces = dataset.forces + 0.1 * rng.normal(size=dataset.forces.shape)
@@ -107,7 +107,7 @@ def test_offset_of_an_element_is_found_and_taken_out(dataset: Dataset) -> None:
     assert found.rmse_shifted == pytest.approx(0.0, abs=1e-12)
 
 
-def test_fit_minimises_the_error_per_atom(dataset: Dataset, evaluation: Evaluation) -> None:
+def test_fit_minimises_the_error_per_atom(dataset: Dataset, evaluation: EvaluationReport) -> None:
     found = evaluation.energies["all"]["all"]
     assert found.rmse_fitted is not None
     assert found.rmse_fitted < found.rmse
@@ -151,7 +151,7 @@ def _zero_labels(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def test_tables_on_disk(evaluation: Evaluation) -> None:
+def test_tables_on_disk(evaluation: EvaluationReport) -> None:
     rows = list(csv.DictReader(io.StringIO(forces_csv([evaluation, evaluation]))))
     n_groups = sum(len(groups) for groups in evaluation.forces.values())
     assert len(rows) == 2 * n_groups

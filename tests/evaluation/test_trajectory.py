@@ -10,10 +10,11 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
+from mlff_distiller.bonds import find_bonds
+from mlff_distiller.constant_energy import append_frame
 from mlff_distiller.errors import DatasetError
-from mlff_distiller.evaluation.drift import append_frame
 from mlff_distiller.evaluation.parity import water_box
-from mlff_distiller.evaluation.trajectory import analyse_trajectory, find_bonds, radial_distribution
+from mlff_distiller.evaluation.trajectory import analyse_trajectory, radial_distribution
 
 pytest.importorskip("MDAnalysis", reason="MDAnalysis is not installed")
 

@@ -20,9 +20,10 @@ from tests.conftest import ethanol, random_student
 from tests.contract import EngineContract
 
 from mlff_distiller.ase_bridge import structures_graph
+from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.engines import SinglePoint
 from mlff_distiller.errors import BuildError, EngineError, StructureError
-from mlff_distiller.evaluation.drift import NVESettings, fit_drift
+from mlff_distiller.evaluation.drift import fit_drift
 from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript

@@ -10,7 +10,7 @@ from ase import Atoms, units
 from ase.io import read
 from ase.md.verlet import VelocityVerlet
 
-from mlff_distiller.engines import NVESettings
+from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.evaluation.drift import fit_drift
 from mlff_distiller_ase import DistilledCalculator
 from mlff_distiller_openmm import run_openmm_nve

@@ -59,7 +59,7 @@ def nve(
     Example:  mlffd nve tiny molecule.xyz --engine ase --picoseconds 2 -o nve
     """
     from mlff_distiller.commands.engines import nve_with_progress
-    from mlff_distiller.evaluation.drift import NVESettings
+    from mlff_distiller.constant_energy import NVESettings
     from mlff_distiller.tables import nve_table
 
     n_steps = max(20, round(1000 * picoseconds / time_step))

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings
 from mlff_distiller.data.structures import read_structures
 from mlff_distiller.engines import find_engine
 from mlff_distiller.errors import ConfigError, require
-from mlff_distiller.evaluation.drift import EnergyTrace, NVESettings
 from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
 from mlff_distiller.evaluation.parity import Agreement, verify_artifact
 from mlff_distiller.evaluation.plots import RadialDistribution, draw_nve

@@ -21,7 +21,7 @@ from mlff_distiller.evaluation.force_style import COLORS
 from mlff_distiller.evaluation.metrics import Accuracy, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.report import (
     UNITS,
-    Evaluation,
+    EvaluationReport,
     energies_csv,
     evaluate_predictions,
     forces_csv,
@@ -73,7 +73,7 @@ def evaluate_model(
     teacher: str | None = None,
     n_jobs: int = 1,
     output: Path | None = None,
-) -> tuple[Accuracy, list[Evaluation]]:
+) -> tuple[Accuracy, list[EvaluationReport]]:
     """Errors of a student on a labelled file, and against a live teacher if one is named.
 
     Args:
@@ -179,7 +179,7 @@ def _read_frames(path: Path) -> list[Atoms]:
     return frames
 
 
-def _write_evaluation(folder: Path, dataset: Path, evaluations: list[Evaluation]) -> None:
+def _write_evaluation(folder: Path, dataset: Path, evaluations: list[EvaluationReport]) -> None:
     document = {
         "dataset": str(dataset),
         "units": UNITS,

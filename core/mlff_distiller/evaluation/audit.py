@@ -16,6 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
+from mlff_distiller.bonds import find_bonds
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import min_distances
 from mlff_distiller.data.teachers import Teacher
@@ -28,7 +29,7 @@ from mlff_distiller.evaluation.training_regime import (
     matching_regime,
     training_limits,
 )
-from mlff_distiller.evaluation.trajectory import find_bonds, lengths_of
+from mlff_distiller.evaluation.trajectory import lengths_of
 from mlff_distiller.export.artifact import Metadata
 
 FACTOR = 2.0  # 2 to 5 % of the held-out frames of dynamics are beyond twice their own RMSE (docs/audit.md)

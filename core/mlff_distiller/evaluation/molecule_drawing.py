@@ -17,7 +17,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Circle
 from scipy.spatial.transform import Rotation
 
-from mlff_distiller.evaluation.trajectory import find_bonds
+from mlff_distiller.bonds import find_bonds
 
 BALL = 0.55  # radius of an atom in covalent radii
 VIEW_DISTANCE = 3.0  # of the eye, in radii of the structure

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
+from mlff_distiller.constant_energy import LINEAR, EnergyTrace, NVESettings, inertia_tensor
 from mlff_distiller.engines import Engine
 from mlff_distiller.errors import StructureError
-from mlff_distiller.evaluation.drift import LINEAR, Drift, EnergyTrace, NVESettings, fit_drift, inertia_tensor
+from mlff_distiller.evaluation.drift import Drift, fit_drift
 from mlff_distiller.evaluation.trajectory import TrajectoryReport, analyse_trajectory
 from mlff_distiller.units import MEV
 

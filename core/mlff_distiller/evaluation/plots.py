@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.evaluation.drift import FS_PER_NS, Drift, EnergyTrace
+from mlff_distiller.constant_energy import EnergyTrace
+from mlff_distiller.evaluation.drift import FS_PER_NS, Drift
 from mlff_distiller.evaluation.metrics import ForceErrors
 from mlff_distiller.evaluation.nve import NVEReport
 from mlff_distiller.evaluation.trajectory import BROKEN
@@ -54,7 +55,7 @@ def draw_force_parity(labels: np.ndarray, predicted: np.ndarray, errors: ForceEr
     save_figure(figure, path)
 
 
-def draw_energies(trace: EnergyTrace, drift: Drift, path: Path) -> None:
+def draw_drift(trace: EnergyTrace, drift: Drift, path: Path) -> None:
     """Potential and total energy of a run, each from its own start, with the fitted drift."""
     figure = new_figure(6.5, 4.0)
     above, below = figure.subplots(2, 1, sharex=True)

@@ -11,11 +11,12 @@ import numpy as np
 from ase import Atoms
 from ase.md.velocitydistribution import thermalize_momenta
 
+from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.dynamics import load_for_dynamics
 from mlff_distiller.engines import Engine, find_engine
 from mlff_distiller.errors import ConfigError, DistillerError, EngineError, StructureError
 from mlff_distiller.evaluation.benchmark.measure import Progress
-from mlff_distiller.evaluation.drift import FS_PER_NS, NVESettings
+from mlff_distiller.evaluation.drift import FS_PER_NS
 from mlff_distiller.evaluation.training_regime import has_unseen_test
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.registry import artifact_path

@@ -33,7 +33,7 @@ Groups = dict[str, np.ndarray]  # name → mask
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationReport:
     """A student, or labels, beside a reference.
 
     Attributes:
@@ -57,7 +57,7 @@ class Evaluation:
 
 def evaluate_predictions(
     dataset: Dataset, energy: np.ndarray, forces: np.ndarray, predicted: str, reference: str = "labels"
-) -> Evaluation:
+) -> EvaluationReport:
     """Compare predictions with the labels of a dataset.
 
     Args:
@@ -74,7 +74,7 @@ def evaluate_predictions(
         raise DatasetError("Expected at least one structure to evaluate, got none.")
     comparison = ForceComparison(dataset.forces.astype(np.float64), forces)
     offsets = fit_element_offsets(dataset, energy)
-    return Evaluation(
+    return EvaluationReport(
         predicted,
         reference,
         forces={
@@ -118,18 +118,18 @@ def atom_groups(dataset: Dataset, magnitude: np.ndarray) -> dict[str, Groups]:
     }
 
 
-def forces_csv(evaluations: Sequence[Evaluation]) -> str:
+def forces_csv(evaluations: Sequence[EvaluationReport]) -> str:
     """One row for each evaluation, kind of group and group; units as in `UNITS`."""
     return _csv([(evaluation, evaluation.forces) for evaluation in evaluations])
 
 
-def energies_csv(evaluations: Sequence[Evaluation]) -> str:
+def energies_csv(evaluations: Sequence[EvaluationReport]) -> str:
     """One row for each evaluation, kind of group and group; units as in `UNITS`."""
     return _csv([(evaluation, evaluation.energies) for evaluation in evaluations])
 
 
 def _csv(
-    tables: Sequence[tuple[Evaluation, Mapping[str, Mapping[str, ForceMetrics | EnergyMetrics]]]],
+    tables: Sequence[tuple[EvaluationReport, Mapping[str, Mapping[str, ForceMetrics | EnergyMetrics]]]],
 ) -> str:
     rows = [
         {

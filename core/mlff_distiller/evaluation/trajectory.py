@@ -14,14 +14,12 @@ from typing import Any, cast
 
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
 from ase.geometry import find_mic
 from ase.io import iread
-from ase.neighborlist import neighbor_list
 
+from mlff_distiller.bonds import find_bonds
 from mlff_distiller.errors import DatasetError, require
 
-BOND_FACTOR = 1.25  # two atoms are bonded within this times the sum of their covalent radii
 BROKEN = 0.5  # Å off the length at the start: the bond is broken, or two atoms have fallen together
 
 
@@ -45,13 +43,6 @@ class TrajectoryReport:
     def intact(self) -> bool:
         """No bond was ever off by more than 0.5 Å."""
         return bool((self.bond_deviation <= BROKEN).all())
-
-
-def find_bonds(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    """Bonded pairs (B, 2), i < j, and their lengths (B,) Å, by covalent radii."""
-    i, j, d = neighbor_list("ijd", atoms, (BOND_FACTOR * covalent_radii[atoms.numbers]).tolist())
-    once = i < j
-    return np.stack([i[once], j[once]], axis=1), d[once]
 
 
 def lengths_of(bonds: np.ndarray, positions: np.ndarray, start: Atoms) -> np.ndarray:

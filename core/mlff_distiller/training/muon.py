@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -59,10 +60,11 @@ class Muon(Optimizer):
         """(matrices, rows, columns): the gradients, averaged over the steps; Nesterov's look ahead."""
         looking_ahead = []
         for matrix in matrices:
+            gradient = cast(Tensor, matrix.grad)
             if "momentum" not in self.state[matrix]:
                 self.state[matrix]["momentum"] = torch.zeros_like(matrix)
-            average = self.state[matrix]["momentum"].lerp_(matrix.grad, 1 - momentum)
-            looking_ahead.append(torch.lerp(matrix.grad, average, momentum))
+            average = self.state[matrix]["momentum"].lerp_(gradient, 1 - momentum)
+            looking_ahead.append(torch.lerp(gradient, average, momentum))
         return torch.stack(looking_ahead)
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import natural_cutoffs, neighbor_list
+from ase.data import covalent_radii
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-BOND_TOLERANCE = 1.25  # a bond is shorter than this times the sum of the covalent radii
+from mlff_distiller.bonds import find_bonds
+
 DOUBLE_BOND_RATIO = 0.90  # C=C 0.88, C=N 0.87, C=O 0.86 of that sum; amide C-N 0.92, biaryl C-C 0.97
 
 
@@ -40,12 +41,9 @@ class Topology:
     @staticmethod
     def from_distances(atoms: Atoms) -> Topology:
         """Guess the bonds from the distances and the covalent radii; a short bond counts as a double bond."""
-        radii = np.array(natural_cutoffs(atoms))
-        first, second, lengths = neighbor_list("ijd", atoms, (BOND_TOLERANCE * radii).tolist())
-        once = first < second
-        bonds = np.stack([first[once], second[once]], axis=1)
+        bonds, lengths = find_bonds(atoms)
         degree = np.bincount(bonds.ravel(), minlength=len(atoms))
-        single = lengths[once] > DOUBLE_BOND_RATIO * radii[bonds].sum(axis=1)
+        single = lengths > DOUBLE_BOND_RATIO * covalent_radii[atoms.numbers][bonds].sum(axis=1)
         inner = (degree[bonds] > 1).all(axis=1)
         candidates = bonds[single & inner]
         acyclic = [side_of_bond(len(atoms), bonds, i, j) is not None for i, j in candidates]

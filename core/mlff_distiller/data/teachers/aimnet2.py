@@ -17,11 +17,11 @@ from ase import Atoms
 from mlff_distiller.data.teachers.base import Teacher, unknown_teacher
 from mlff_distiller.data.teachers.network import (
     NetworkCalculator,
-    default_device,
     fingerprint,
     loading,
     weights_file,
 )
+from mlff_distiller.device import default_device
 from mlff_distiller.errors import require
 
 NAMES = (
@@ -55,7 +55,7 @@ def aimnet2_teacher(name: str, *, weights: str | Path | None = None, device: str
         path = weights_file(name, weights)
         source, identity = str(path.resolve()), f"{name} ({fingerprint(path)})"
     with loading(name):
-        network = calculators.AIMNet2Calculator(source, device=default_device(device))
+        network = calculators.AIMNet2Calculator(source, device=device or default_device())
     return aimnet2_network_teacher(name, network, identity=identity)
 
 

@@ -21,7 +21,6 @@ from mlff_distiller.data.teachers.base import Teacher, unknown_teacher
 from mlff_distiller.data.teachers.network import (
     NetworkCalculator,
     Precision,
-    default_device,
     dtype_of,
     fingerprint,
     loading,
@@ -29,6 +28,7 @@ from mlff_distiller.data.teachers.network import (
     torch_settings,
     weights_file,
 )
+from mlff_distiller.device import default_device
 from mlff_distiller.errors import require
 
 _ASL = "Academic Software License, no commercial use (weights), MIT (mace-torch)"
@@ -91,7 +91,7 @@ def mace_teacher(
     with _unpickling(), loading(name), torch_settings(dtype):
         calculators = require("mace.calculators", extra="mace")
         calculator = getattr(calculators, function)(
-            model=source, device=default_device(device), default_dtype=precision, **options
+            model=source, device=device or default_device(), default_dtype=precision, **options
         )
     return _teacher(name, identity, licence, calculator, precision)
 
@@ -121,7 +121,7 @@ def mace_file_teacher(
     with _unpickling(), loading(name), torch_settings(dtype):
         calculators = require("mace.calculators", extra="mace")
         calculator = calculators.MACECalculator(
-            model_paths=str(path), device=default_device(device), default_dtype=precision, **options
+            model_paths=str(path), device=device or default_device(), default_dtype=precision, **options
         )
     return _teacher(name, fingerprint(path), _UNKNOWN, calculator, precision)
 

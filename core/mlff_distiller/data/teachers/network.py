@@ -38,11 +38,6 @@ def dtype_of(precision: str) -> torch.dtype:
     return _DTYPES[precision]
 
 
-def default_device(device: str | None) -> str:
-    """The device asked for; else CUDA where there is one, else the CPU."""
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
-
-
 class NetworkCalculator(Calculator):
     """A network's own ASE calculator, made to depend on the atoms alone and to leave the process as it was.
 

@@ -20,13 +20,13 @@ from mlff_distiller.data.teachers.base import Teacher, unknown_teacher
 from mlff_distiller.data.teachers.network import (
     NetworkCalculator,
     Precision,
-    default_device,
     dtype_of,
     fingerprint,
     loading,
     torch_settings,
     weights_file,
 )
+from mlff_distiller.device import default_device
 from mlff_distiller.errors import require
 
 _PRECISIONS = {"float32": "float32-highest", "float64": "float64"}
@@ -77,7 +77,7 @@ def orb_teacher(
         warnings.filterwarnings("ignore", "Setting global torch default dtype")  # torch_settings restores it
         warnings.filterwarnings("ignore", "Consider passing 'precision")
         network = pretrained.ORB_PRETRAINED_MODELS[name](
-            device=default_device(device), precision=_PRECISIONS[precision], compile=False, **options
+            device=device or default_device(), precision=_PRECISIONS[precision], compile=False, **options
         )
     return orb_network_teacher(name, network, identity=identity, device=device, precision=precision)
 
@@ -101,7 +101,7 @@ def orb_network_teacher(
     """
     calculators = require("orb_models.forcefield.calculator", extra="orb")
     dtype = dtype_of(precision)
-    calculator = calculators.ORBCalculator(network.to(dtype), device=default_device(device))
+    calculator = calculators.ORBCalculator(network.to(dtype), device=device or default_device())
     forces = (
         "conservative forces" if calculator.conservative else "direct forces, not the gradient of the energy"
     )
