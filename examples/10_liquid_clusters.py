@@ -2,7 +2,8 @@
 
 Run with:  python examples/10_liquid_clusters.py [--model ultra-tiny] [--frames 60] [--output clusters.xyz]
 then:      mlffd label clusters.xyz -t gfn2-xtb -o clusters.h5
-           mlffd train clusters.h5 more.h5 --preset tiny --init tiny -o run
+           mlffd train clusters.h5 more.h5 --preset tiny --init tiny -o run \
+               --set training.epochs=30 --set training.optimizer.learning_rate=5e-4
 
 The teacher is a molecular one, so it cannot label the box itself. Squeezed clusters show the student how molecules repel each
 other: without them nothing tells it that a hydrogen bond must not collapse.

@@ -1,4 +1,4 @@
-"""Where is a student wrong in a user's own dynamics, and does it get better there? One round of audit and training. Two minutes.
+"""Where is a student wrong in a user's own dynamics, and does it get better there? One round of audit and training. Some minutes.
 
 Run with:  python examples/11_audit_and_improve.py [--smiles "CC(=O)NCCS"] [--temperature 700] [--output runs/improve]
 

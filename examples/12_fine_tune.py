@@ -1,4 +1,4 @@
-"""Specialise a shipped student to one molecule with another teacher: errors before and after. Two minutes.
+"""Specialise a shipped student to one molecule with another teacher: errors before and after. Some minutes.
 
 Run with:  python examples/12_fine_tune.py [--teacher gfn1-xtb] [--smiles "CC(=O)NCC(=O)O"] [--output runs/fine-tune]
            python examples/12_fine_tune.py --labels mine.xyz      # labels of your own, in extended XYZ or HDF5

@@ -188,6 +188,12 @@ def test_a_run_of_an_older_version_goes_on(labels: Path, tmp_path: Path) -> None
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_a_folder_of_a_version_with_a_setting_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "distill.yaml").write_text("name: small\ndata: {molecules: [C]}\nelements: null\n")
+    with pytest.raises(ConfigError, match="(?s)run of another version.*elements: unknown key"):
+        distill(config(data={"molecules": ["C"]}), tmp_path, show_progress=False)
+
+
 def test_a_folder_with_other_settings_is_not_touched(labels: Path, tmp_path: Path) -> None:
     data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
     distill(config(data=data), tmp_path / "run", show_progress=False)
@@ -373,6 +379,8 @@ def test_an_element_that_only_the_test_part_has_is_found_before_training(tmp_pat
         parts[name] = str(tmp_path / f"{name}.h5")
     with pytest.raises(ConfigError, match="test part holds O, which no training molecule has"):
         distill(config(data={"parts": parts}), tmp_path / "run", show_progress=False)
+    taught = config(data={"parts": parts}, init="ultra-tiny", training=FROZEN)  # it knows oxygen
+    distill(taught, tmp_path / "taught", show_progress=False)
 
 
 def test_a_part_of_several_files(tmp_path: Path) -> None:

@@ -74,6 +74,6 @@ def run_app(command: typer.Typer) -> None:
         sys.exit(getattr(error, "exit_code", 2))
     if status == INTERRUPTED:  # Typer itself gives this status for Ctrl-C
         errors.print(
-            "interrupted; sampling, labelling and training go on where they stopped with the same command"
+            "interrupted; sampling, labelling and training go on where they stopped with the same command, all else starts anew"
         )
     sys.exit(status if isinstance(status, int) else 0)

@@ -83,7 +83,7 @@ def distill(
     _check_processes(config)
     _claim(output, config)
     parts = prepare_parts(config, output / "data", show_progress)
-    _check_elements(parts)
+    _check_elements(parts, config.init)
     reports: list[StudentReport] = []
     for preset in config.students:
         previous = reports[-1].files["torchscript"] if reports and config.guide == "previous" else None
@@ -118,19 +118,26 @@ def _claim(output: Path, config: DistillConfig) -> None:
     make_folder(output)
     text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
     path = output / "distill.yaml"
-    if path.exists() and not _is_same(path, config):
+    if path.exists() and not _is_same(_read_settings(path), config):
         raise ConfigError(
             f"{output} holds a run with other settings (see {path}). Choose another output folder, or delete this one"
         )
     replace_file(path, [text.encode()])
 
 
-def _is_same(path: Path, config: DistillConfig) -> bool:
-    """Whether a file has these settings; one of an older version lacks those that came later, and means their defaults."""
+def _read_settings(path: Path) -> DistillConfig:
+    """Those of an earlier call; a file of an older version lacks those that came later, and means their defaults."""
     try:
-        before = load_config(DistillConfig, path, [])
-    except ConfigError:
-        return False
+        return load_config(DistillConfig, path, [])
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path.parent} holds a run of another version of this package, whose settings this one cannot read. Finish it with "
+            f"that version, or choose another output folder. {error}"
+        ) from None
+
+
+def _is_same(before: DistillConfig, config: DistillConfig) -> bool:
+    """Whether two calls have the same settings, but for those of the machine."""
     ours, theirs = (
         replace(c, training=c.training.without_machine(), data=replace(c.data, n_jobs=1))
         for c in (config, before)
@@ -138,15 +145,17 @@ def _is_same(path: Path, config: DistillConfig) -> bool:
     return ours == theirs
 
 
-def _check_elements(parts: Mapping[str, Dataset]) -> None:
+def _check_elements(parts: Mapping[str, Dataset], init: str | None) -> None:
     """Find out before the training, not after it, that a student could not be tested."""
     known = set(parts["train"].atomic_numbers.tolist())
+    if init is not None:
+        known |= set(load_student(init).elements)
     for name in ("valid", "test"):
         unknown = sorted(set(parts[name].atomic_numbers.tolist()) - known)
         if unknown:
             symbols = ", ".join(chemical_symbols[z] for z in unknown)
             raise ConfigError(
-                f"the {name} part holds {symbols}, which no training molecule has, so no student could know it; "
+                f"the {name} part holds {symbols}, which no training molecule has, so the student would not know it; "
                 "add such molecules, or split with another seed or other fractions"
             )
 

@@ -14,50 +14,77 @@ MACHINE_SETTINGS = ("compile", "cuda_graphs", "max_atoms", "checkpoint_minutes",
 
 @dataclass(frozen=True, config=STRICT)
 class LossConfig:
-    """Weights of the loss: w_E · Huber(ΔE/N)/δ + w_F · mean |ΔF| + w_H · mean |Δ(Hv)|, in eV and Å."""
+    """Weights of the loss: w_E · Huber(ΔE/N)/δ + w_F · mean |ΔF| + w_H · mean |Δ(Hv)|, in eV and Å.
+
+    Attributes:
+        energy_weight: w_E; 5.
+        final_energy_weight: w_E in the last quarter, when the forces have settled; 50.
+        force_weight: w_F; 100.
+        huber_delta: δ, eV per atom; 0.01.
+        hessian_weight: w_H, of errors in eV/Å²; 0. Needs ``data.hessian_pairs``.
+        hessian_pairs: Pairs of frames in a step; 4.
+    """
 
     energy_weight: float = Field(default=5.0, ge=0)
-    final_energy_weight: float = Field(
-        default=50.0, ge=0
-    )  # in the last quarter, when the forces have settled
+    final_energy_weight: float = Field(default=50.0, ge=0)
     force_weight: float = Field(default=100.0, ge=0)
-    huber_delta: float = Field(default=0.01, gt=0)  # eV per atom
-    hessian_weight: float = Field(default=0.0, ge=0)  # of mean |Δ(Hv)| in eV/Å²; needs data.hessian_pairs
-    hessian_pairs: int = Field(default=4, ge=1)  # pairs of frames in a step
+    huber_delta: float = Field(default=0.01, gt=0)
+    hessian_weight: float = Field(default=0.0, ge=0)
+    hessian_pairs: int = Field(default=4, ge=1)
 
 
 @dataclass(frozen=True, config=STRICT)
 class OptimizerConfig:
-    """Muon and AdamW (see `optimizers`) with linear warm-up and cosine decay to zero."""
+    """Muon and AdamW (see `optimizers`) with linear warm-up and cosine decay to zero.
+
+    Attributes:
+        learning_rate: Of both; 0.001.
+        weight_decay: Of the matrices; 1e-6.
+        warmup: Fraction of all steps; 0.02.
+        gradient_clip: Largest norm over all parameters; 10.
+        ema_decay: Per step, of the average that is evaluated and exported; 0.999.
+    """
 
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)
-    warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of all steps
-    gradient_clip: float = Field(default=10.0, gt=0)  # norm over all parameters
-    ema_decay: float = Field(
-        default=0.999, gt=0, lt=1
-    )  # per step; the average is what is evaluated and exported
+    warmup: float = Field(default=0.02, ge=0, lt=1)
+    gradient_clip: float = Field(default=10.0, gt=0)
+    ema_decay: float = Field(default=0.999, gt=0, lt=1)
 
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingConfig:
-    """One training run. The same values, data and machine give the same weights on one CPU thread."""
+    """One training run. The same values, data and machine give the same weights on one CPU thread.
+
+    Attributes:
+        epochs: Passes over the training data; 100.
+        batch_size: Structures; 16.
+        seed: Of the order of the structures; 0.
+        loss: Weights of the loss.
+        optimizer: How weights change.
+        compile: By torch.compile: about half a minute once, then some three times faster on a CPU; true.
+        cuda_graphs: On one GPU, with ``compile`` and without a curvature term: several times faster again; true.
+        validate_every: Epochs; 1.
+        max_atoms: Atoms held at once in validation; 1024.
+        checkpoint_minutes: Between checkpoints, also within an epoch; 2.
+        threads: Of a CPU; none leaves torch's choice.
+        accelerator: As in Lightning Fabric: auto (the default), cpu, cuda, mps.
+        devices: Their number (1), or "auto" under torchrun.
+    """
 
     epochs: int = Field(default=100, ge=1)
-    batch_size: int = Field(default=16, ge=1)  # structures
+    batch_size: int = Field(default=16, ge=1)
     seed: int = Field(default=0, ge=0)
     loss: LossConfig = Field(default_factory=LossConfig)
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    compile: bool = True  # torch.compile: about half a minute once, then some three times faster on a CPU
-    cuda_graphs: bool = (
-        True  # on one GPU, with compile and without a curvature term: several times faster again
-    )
-    validate_every: int = Field(default=1, ge=1)  # epochs
-    max_atoms: int = Field(default=1024, ge=1)  # atoms held at once in validation
-    checkpoint_minutes: float = Field(default=2.0, gt=0)  # also within an epoch
-    threads: int | None = Field(default=None, ge=1)  # CPU threads; None leaves torch's choice
-    accelerator: str = "auto"  # as in Lightning Fabric: auto, cpu, cuda, mps
-    devices: int | str = 1  # number of devices, or "auto" under torchrun
+    compile: bool = True
+    cuda_graphs: bool = True
+    validate_every: int = Field(default=1, ge=1)
+    max_atoms: int = Field(default=1024, ge=1)
+    checkpoint_minutes: float = Field(default=2.0, gt=0)
+    threads: int | None = Field(default=None, ge=1)
+    accelerator: str = "auto"
+    devices: int | str = 1
 
     def without_machine(self) -> TrainingConfig:
         """The same run wherever it is computed: a run may go on with other values of the rest."""

@@ -237,8 +237,8 @@ class _Run:
         shown = ", ".join(f"{i} {self.train_set.names[i]}".strip() for i in sorted(indices.tolist()))
         raise TrainingError(
             f"the loss or its gradient is not finite at step {self.step + 1}, structures of the training set: {shown}. "
-            "Look at the labels of these structures; if they are sound, lower optimizer.learning_rate or "
-            "optimizer.gradient_clip. The last good state is in last.ckpt"
+            "Look at the labels of these structures; if they are sound, start anew in another output folder with a lower "
+            "training.optimizer.learning_rate; init: …/last.ckpt keeps what was learnt before"
         )
 
     def _validate(self) -> dict[str, float]:
