@@ -30,6 +30,10 @@ int main(int argc, char** argv) {
     fprintf(stderr, "usage: %s STUDENT.pt\n", argv[0]);
     return 2;
   }
+  if (mlffd_interface_version() != MLFFD_INTERFACE_VERSION) {
+    fprintf(stderr, "compiled with another version of mlffd.h than the library\n");
+    return 1;
+  }
   if (mlffd_load(argv[1], &model) || mlffd_system_new(model, 1, &system)) return report();
   printf("cutoff %.2f Å, %d message passes, instruction set %s\n", mlffd_cutoff(model),
          mlffd_n_message_passes(model), mlffd_isa(model));

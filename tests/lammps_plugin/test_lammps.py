@@ -78,11 +78,19 @@ def clustered() -> Atoms:
     return atoms
 
 
+def hexagonal_cell() -> Atoms:
+    """One water in a cell whose images 2 b - a lie along y but for rounding, which differs between an image and its opposite."""
+    atoms = water_box(1)
+    atoms.set_cell([[2.8, 0, 0], [1.4, 2.8 * 0.75**0.5, 0], [0, 0, 3.2]])
+    return atoms
+
+
 STRUCTURES = {
     "liquid": liquid(),
     "tilted": tilted_liquid(),
     "clustered": clustered(),
     "small": small_cell(),
+    "hexagonal": hexagonal_cell(),
 }
 
 
@@ -376,7 +384,9 @@ def test_excluded_pairs_are_warned_of_in_the_first_run(tmp_path: Path) -> None:
     script.write_text(f"{head}neigh_modify exclude type 2 2\nrun 0\n")
     run = subprocess.run(lammps_command(script, 1), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
-    assert "pairs that 'neigh_modify exclude' leaves out are missing from its energy" in run.stdout
+    assert (
+        "pairs that 'neigh_modify exclude' or 'include' leaves out are missing from its energy" in run.stdout
+    )
 
 
 def test_style_that_is_given_again_starts_from_its_defaults(tmp_path: Path) -> None:

@@ -198,22 +198,18 @@ def compare(path: Path, atoms: Atoms, n_domains: int, cutoff: float, images_shar
     assert set(cluster.n_calls) == {library.mlffd_n_exchanges(cluster.model.address)}
 
 
-def test_one_process_with_images_agrees_with_the_whole(random_artifact: Path) -> None:
-    atoms = box_of_atoms(8, density=8 / 3.9**3)  # an atom meets its own images
-    whole = NativePotential(random_artifact).evaluate(
-        atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
-    )
-    domain = Domain(atoms, np.arange(8), 4.0, images_share_rows=True)
+def compute_alone(path: Path, domain: Domain) -> tuple[NDArray[np.float64], ...]:
+    """Energy, forces and virial of a single process without ghosts."""
     library = load_library()
-    model = Handle(lambda p: library.mlffd_load(str(random_artifact).encode(), p), library.mlffd_free)
+    model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
     system = Handle(lambda p: library.mlffd_system_new(model.address, 1, p), library.mlffd_system_free)
-    energy, forces, virial = np.zeros(()), np.zeros((8, 3)), np.zeros((3, 3))
+    energy, forces, virial = np.zeros(()), np.zeros((domain.n_own, 3)), np.zeros((3, 3))
     results = Results(energy.ctypes.data, forces.ctypes.data, virial.ctypes.data, None, None)
     check(
         library.mlffd_compute_domain(
             system.address,
-            8,
-            8,
+            domain.n_own,
+            domain.n_rows,
             domain.numbers.ctypes.data,
             domain.positions.ctypes.data,
             ctypes.byref(domain.list),
@@ -222,9 +218,66 @@ def test_one_process_with_images_agrees_with_the_whole(random_artifact: Path) ->
             ctypes.byref(results),
         )
     )
+    return energy, forces, virial
+
+
+def compare_alone(path: Path, atoms: Atoms, domain: Domain) -> None:
+    whole = NativePotential(path).evaluate(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    energy, forces, virial = compute_alone(path, domain)
     assert energy.item() == pytest.approx(whole.energy, abs=1e-4)
     np.testing.assert_allclose(forces, whole.forces, rtol=0, atol=5e-5)
     np.testing.assert_allclose(virial, whole.virial, rtol=0, atol=2e-5 * np.abs(whole.virial).max())
+
+
+def small_domain() -> tuple[Atoms, Domain]:
+    """Atoms that meet their own images."""
+    atoms = box_of_atoms(8, density=8 / 3.9**3)
+    return atoms, Domain(atoms, np.arange(8), 4.0, images_share_rows=True)
+
+
+def test_one_process_with_images_agrees_with_the_whole(random_artifact: Path) -> None:
+    compare_alone(random_artifact, *small_domain())
+
+
+def test_a_list_without_flags_needs_no_mask(random_artifact: Path) -> None:
+    atoms, domain = small_domain()
+    for row in domain.rows:
+        row &= domain.list.index_mask
+    domain.list.index_mask = 0
+    compare_alone(random_artifact, atoms, domain)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_of_images_loses_no_pair(random_artifact: Path, seed: int) -> None:
+    """In a primitive fcc cell b - c has no x component but for rounding, which differs between an image and its opposite."""
+    cell = 2.9 * np.array([[1, 0, 0], [0.5, 0.75**0.5, 0], [0.5, 12**-0.5, 1.5**-0.5]])
+    atoms = Atoms("C", [[0.3, 0.7, 0.9]], cell=cell, pbc=True)
+    domain = Domain(atoms, np.arange(1), 4.0, images_share_rows=True)
+    signs = np.random.default_rng(seed).choice([-1, 1], domain.positions[1:].shape)
+    domain.positions[1:] += 1e-14 * signs
+    compare_alone(random_artifact, atoms, domain)
+
+
+@pytest.mark.parametrize(
+    ("neighbor", "message"),
+    [
+        (4000, "not among the .* see index_mask if the list has flags"),
+        (-1, "not among the"),
+        (None, "expected a full neighbour list"),
+    ],
+)
+def test_lists_that_cannot_be(random_artifact: Path, neighbor: int | None, message: str) -> None:
+    _, domain = small_domain()
+    if neighbor is None:
+        domain.counts[0] -= sum(1 for j in domain.rows[0] & domain.list.index_mask if j < 8)
+        domain.rows[0][: domain.counts[0]] = [j for j in domain.rows[0] if j & domain.list.index_mask >= 8]
+    else:
+        domain.list.index_mask = -1
+        for row in domain.rows:
+            row &= (1 << 30) - 1
+        domain.rows[2][1] = neighbor
+    with pytest.raises(DistillerError, match=message):
+        compute_alone(random_artifact, domain)
 
 
 def test_an_error_in_one_domain_does_not_leave_the_others_waiting(random_artifact: Path) -> None:

@@ -31,7 +31,7 @@ from mlff_distiller.errors import ArtifactError, ConfigError, MissingDependencyE
 from mlff_distiller.export.torchscript import student_from_artifact
 from mlff_distiller.model.potential import Evaluation
 from mlff_distiller.native import NativePotential
-from mlff_distiller.native.library import check, load_library
+from mlff_distiller.native.library import Handle, Results, check, load_library
 
 
 def evaluate(potential: NativePotential, atoms: Atoms) -> Evaluation:
@@ -177,7 +177,16 @@ def test_a_forked_process_goes_on_without_the_threads() -> None:
     expected = evaluate(potential, atoms).energy
     context = multiprocessing.get_context("fork")
     found = context.Queue()
-    child = context.Process(target=lambda: found.put(evaluate(potential, atoms).energy), daemon=True)
+
+    def work() -> None:
+        nonlocal potential
+        energy = evaluate(potential, atoms).energy
+        another = NativePotential(SHIPPED[0], threads=2)
+        del potential  # whose threads did not come along
+        assert evaluate(another, atoms).energy == energy
+        found.put(energy)
+
+    child = context.Process(target=work, daemon=True)
     child.start()
     assert found.get(timeout=60) == expected
     child.join(60)
@@ -292,6 +301,44 @@ def test_edges_need_both_directions(random_artifact: Path) -> None:
     with pytest.raises(ConfigError, match="both directions of every pair"):
         NativePotential(random_artifact).compute(
             graph.atomic_numbers, graph.edge_index[:, half], graph.edge_vec[half], graph.batch, graph.cell
+        )
+
+
+def test_edges_to_images_need_both_directions(random_artifact: Path) -> None:
+    """Rounding apart: a component that ought to be zero has another sign in a vector than in its opposite."""
+    potential = NativePotential(random_artifact)
+    atoms = Atoms("C", [[0.3, 0.7, 0.9]], cell=[3.0, 3.0, 20.0], pbc=[True, True, False])
+    graph = structures_graph([atoms], 4.0)
+    expected = potential.compute(*graph).energy
+    rounded = graph.edge_vec + 1e-15
+    assert potential.compute(*graph._replace(edge_vec=rounded)).energy == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ConfigError, match="both directions of every pair"):
+        potential.compute(
+            graph.atomic_numbers, graph.edge_index[:, 1:], graph.edge_vec[1:], graph.batch, graph.cell
+        )
+
+
+def test_calls_that_make_no_sense(random_artifact: Path, tmp_path: Path) -> None:
+    library = load_library()
+    assert library.mlffd_cutoff(None) == 0.0
+    assert library.mlffd_n_members(None) == 0
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        Handle(lambda p: library.mlffd_load(str(tmp_path).encode(), p), library.mlffd_free)
+    model = Handle(lambda p: library.mlffd_load(str(random_artifact).encode(), p), library.mlffd_free)
+    system = Handle(lambda p: library.mlffd_system_new(model.address, 1, p), library.mlffd_system_free)
+    numbers, cell, results = np.zeros(0, np.int32), np.eye(3), Results()
+    with pytest.raises(ConfigError, match="cell together with pbc"):
+        check(
+            library.mlffd_compute(
+                system.address,
+                0,
+                numbers.ctypes.data,
+                None,
+                cell.ctypes.data,
+                None,
+                0.0,
+                byref(results),
+            )
         )
 
 

@@ -67,7 +67,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mlffd_n_features": (c_int, [c_void_p]),
     "mlffd_n_exchanges": (c_int, [c_void_p]),
     "mlffd_n_members": (c_int, [c_void_p]),
-    "mlffd_table_intervals": (c_int, [c_void_p]),
     "mlffd_isa": (c_char_p, [c_void_p]),
     "mlffd_system_new": (c_int, [c_void_p, c_int, POINTER(c_void_p)]),
     "mlffd_system_free": (None, [c_void_p]),

@@ -76,11 +76,6 @@ class NativePotential:
         return self._library.mlffd_isa(self._model.address).decode()
 
     @property
-    def table_intervals(self) -> int:
-        """Intervals of the filter tables, chosen when the artifact was loaded."""
-        return self._library.mlffd_table_intervals(self._model.address)
-
-    @property
     def n_neighbor_searches(self) -> int:
         """How often `evaluate` had to search for neighbours."""
         return self._library.mlffd_n_neighbor_searches(self._system.address)

@@ -62,22 +62,21 @@ MLFFD_API int mlffd_interface_version(void);
 /* Why the last call of this thread failed; valid until the thread's next call. */
 MLFFD_API const char* mlffd_last_error(void);
 
-/* Read an artifact (the .pt file that `mlffd export` writes). The environment variable MLFFD_ISA (portable,
+/* Read an artifact (the .pt file that `mlffd export` writes); *model is null after a failure, and freeing null does nothing. The environment variable MLFFD_ISA (portable,
  * avx2, avx512) overrides the choice of instructions, which otherwise is the best that the processor has. */
 MLFFD_API int mlffd_load(const char* path, mlffd_model** model);
 
 /* Systems that use the model stay valid. */
 MLFFD_API void mlffd_free(mlffd_model* model);
 
-/* What a model is. */
+/* What a model is; 0 or "" of a null pointer. */
 MLFFD_API double mlffd_cutoff(const mlffd_model* model);        /* Å */
 MLFFD_API int mlffd_n_message_passes(const mlffd_model* model); /* L */
 MLFFD_API int mlffd_n_features(const mlffd_model* model);       /* F */
 MLFFD_API int mlffd_n_elements(const mlffd_model* model);
 MLFFD_API int mlffd_element(const mlffd_model* model, int index); /* atomic number, or 0 */
-MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* the artifact's metadata.json, UTF-8 */
+MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* the artifact's metadata.json, UTF-8; as long as the model */
 MLFFD_API int mlffd_n_members(const mlffd_model* model);          /* of a committee; 1 for a student */
-MLFFD_API int mlffd_table_intervals(const mlffd_model* model);    /* intervals of the filter tables */
 MLFFD_API const char* mlffd_isa(const mlffd_model* model);        /* "portable", "avx2" or "avx512" */
 
 /* Memory and threads for calculations with a model. Results do not depend on the number of threads. */
@@ -87,7 +86,7 @@ MLFFD_API void mlffd_system_free(mlffd_system* system);
 /* One structure of n atoms with the library's own neighbour list.
  *
  * The list holds pairs up to cutoff + skin and is kept until an atom has moved by skin / 2, or n, the atomic
- * numbers, the cell or pbc change. cell (9) and pbc (3) may be null for a structure in open space; rows of
+ * numbers, the cell or pbc change. cell (9) and pbc (3) are both null for a structure in open space; rows of
  * cell along which pbc is 0 are ignored. Any triclinic cell will do, also one smaller than the cutoff. */
 MLFFD_API int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers,
                             const double* positions, const double* cell, const int32_t* pbc, double skin,
@@ -115,10 +114,10 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  * of an own atom is computed once.
  *
  * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
- * where n_own = 0 or where something is wrong with this process's atoms. rows is (n_all, width) float32 with
+ * where n_own = 0 or where something is wrong with this process's atoms or its list. rows is (n_all, width) float32 with
  * the rows of own atoms filled in that have a ghost within the cutoff, since no other process computes with the rest;
  * on return each ghost's row must hold its owner's. It returns 0, or anything else to
- * give up. A single process without ghosts may pass null.
+ * give up; it must not throw, jump out, or use the same system. A single process without ghosts may pass null.
  *
  * Energy, atomic energies and atomic virials are those of the own atoms; the virial is this process's share,
  * so that sums over processes are those of the whole. Forces on own atoms are complete: no force is to be
@@ -128,7 +127,7 @@ typedef int (*mlffd_exchange)(void* context, float* rows, int width);
 typedef struct mlffd_neighbor_list {
   const int32_t* n_neighbors;      /* (n_own) */
   const int32_t* const* neighbors; /* (n_own) pointers */
-  int32_t index_mask;              /* -1 for none; LAMMPS keeps flags in the upper bits */
+  int32_t index_mask;              /* -1 or 0 for none; LAMMPS keeps flags in the upper bits */
   int64_t n_images;
   const int32_t* image_of; /* (n_images) the own atom or the ghost that each is an image of */
 } mlffd_neighbor_list;

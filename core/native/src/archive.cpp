@@ -106,9 +106,12 @@ bool ends_with(std::string_view text, std::string_view suffix) {
 std::string read_file(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw ArtifactError(std::string("it cannot be opened (") + std::strerror(errno) + ")");
-  std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  if (stream.bad()) throw ArtifactError("it cannot be read");
-  return bytes;
+  try {
+    std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    if (!stream.bad()) return bytes;
+  } catch (const std::ios_base::failure&) {  // a folder, for example
+  }
+  throw ArtifactError("it cannot be read");
 }
 
 std::optional<std::string_view> find_entry(std::string_view file, std::string_view suffix) {

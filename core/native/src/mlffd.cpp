@@ -27,6 +27,14 @@ namespace {
 
 thread_local std::string last_error;
 
+void remember(const char* sentence) noexcept {
+  try {
+    last_error = sentence;
+  } catch (...) {
+    last_error = "out of memory";  // short enough to need none
+  }
+}
+
 template <typename Act>
 int guarded(const Act& act) noexcept {
   try {
@@ -34,12 +42,14 @@ int guarded(const Act& act) noexcept {
     act();
     return MLFFD_OK;
   } catch (const mlffd::Error& error) {
-    last_error = error.what();
+    remember(error.what());
     return error.status;
   } catch (const std::bad_alloc&) {
-    last_error = "there is not enough memory";
+    remember("out of memory");
   } catch (const std::exception& error) {
-    last_error = std::string("unexpected failure: ") + error.what();
+    remember(error.what());
+  } catch (...) {
+    remember("an exception that is none of this library's");
   }
   return MLFFD_INTERNAL_ERROR;
 }
@@ -49,8 +59,7 @@ void require(bool condition, const char* sentence) {
 }
 
 void require_count(std::int64_t n) {
-  require(n >= 0 && n < std::numeric_limits<std::int32_t>::max() / 16,
-          "expected a number of atoms of at least 0 and below 1.3e8");
+  require(n >= 0 && n <= mlffd::MAX_ATOMS, "expected a number of atoms of at least 0 and below 1.3e8");
 }
 
 }  // namespace
@@ -60,9 +69,9 @@ int mlffd_interface_version(void) { return MLFFD_INTERFACE_VERSION; }
 const char* mlffd_last_error(void) { return last_error.c_str(); }
 
 int mlffd_load(const char* path, mlffd_model** model) {
+  if (model) *model = nullptr;
   return guarded([&] {
     require(path && model, "expected a path and where to put the model");
-    *model = nullptr;
     *model = new mlffd_model{
         std::make_shared<const mlffd::Committee>(mlffd::read_students(path), mlffd::choose_kernels())};
   });
@@ -70,14 +79,16 @@ int mlffd_load(const char* path, mlffd_model** model) {
 
 void mlffd_free(mlffd_model* model) { delete model; }
 
-double mlffd_cutoff(const mlffd_model* model) { return model->first().student.cutoff; }
+double mlffd_cutoff(const mlffd_model* model) { return model ? model->first().student.cutoff : 0.0; }
 
-int mlffd_n_message_passes(const mlffd_model* model) { return model->first().student.n_message_passes; }
+int mlffd_n_message_passes(const mlffd_model* model) {
+  return model ? model->first().student.n_message_passes : 0;
+}
 
-int mlffd_n_features(const mlffd_model* model) { return model->first().student.n_features; }
+int mlffd_n_features(const mlffd_model* model) { return model ? model->first().student.n_features : 0; }
 
 int mlffd_n_elements(const mlffd_model* model) {
-  return static_cast<int>(model->first().student.elements.size());
+  return model ? static_cast<int>(model->first().student.elements.size()) : 0;
 }
 
 int mlffd_element(const mlffd_model* model, int index) {
@@ -86,17 +97,17 @@ int mlffd_element(const mlffd_model* model, int index) {
              : 0;
 }
 
-const char* mlffd_metadata(const mlffd_model* model) { return model->first().student.metadata.c_str(); }
+const char* mlffd_metadata(const mlffd_model* model) {
+  return model ? model->first().student.metadata.c_str() : "";
+}
 
-int mlffd_table_intervals(const mlffd_model* model) { return model->first().n_intervals; }
-
-const char* mlffd_isa(const mlffd_model* model) { return model->first().kernels.name; }
+const char* mlffd_isa(const mlffd_model* model) { return model ? model->first().kernels.name : ""; }
 
 int mlffd_system_new(const mlffd_model* model, int n_threads, mlffd_system** system) {
+  if (system) *system = nullptr;
   return guarded([&] {
     require(model && system, "expected a model and where to put the system");
     require(n_threads >= 1 && n_threads <= 1024, "expected a number of threads within 1 … 1024");
-    *system = nullptr;
     *system = new mlffd_system{{model->committee, n_threads}};
   });
 }
@@ -109,12 +120,15 @@ int mlffd_compute(mlffd_system* system, int64_t n, const int32_t* atomic_numbers
     require(system && results && (n == 0 || (atomic_numbers && positions)),
             "expected a system, atoms and results, got a null pointer");
     require_count(n);
+    require(!cell == !pbc, "expected a cell together with pbc, or neither");
     require(std::isfinite(skin) && skin >= 0.0, "expected a skin of at least 0 Å");
     system->system.compute(n, atomic_numbers, positions, cell, pbc, skin, *results);
   });
 }
 
-int64_t mlffd_n_neighbor_searches(const mlffd_system* system) { return system->system.n_neighbor_searches(); }
+int64_t mlffd_n_neighbor_searches(const mlffd_system* system) {
+  return system ? system->system.n_neighbor_searches() : 0;
+}
 
 int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers, int64_t n_edges,
                         const int64_t* receivers, const int64_t* senders, const double* edge_vec,
@@ -130,7 +144,9 @@ int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_n
   });
 }
 
-int mlffd_n_members(const mlffd_model* model) { return static_cast<int>(model->committee->size()); }
+int mlffd_n_members(const mlffd_model* model) {
+  return model ? static_cast<int>(model->committee->size()) : 0;
+}
 
 int mlffd_n_exchanges(const mlffd_model* model) {
   return mlffd_n_members(model) * (2 * mlffd_n_message_passes(model) - 1);
@@ -146,16 +162,12 @@ int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, con
             "expected a system, atoms and results, got a null pointer");
     require(exchange || n_all == n_own,
             "expected an exchange function, since there are ghosts, got a null pointer");
-    require(n_own == 0 || (list && list->n_neighbors && list->neighbors),
-            "expected a neighbour list, got a null pointer");
     require_count(n_all);
     require(n_own >= 0 && n_own <= n_all, "expected n_own within 0 … n_all");
-    const mlffd_neighbor_list none{};
-    require(!list || list->n_images == 0 || list->image_of,
-            "expected the atoms that the images are images of, got a null pointer");
-    require_count(n_all + (list ? list->n_images : 0));
+    mlffd_neighbor_list given = list ? *list : mlffd_neighbor_list{};
+    if (given.index_mask == 0) given.index_mask = -1;
     const mlffd::Exchange with_others{exchange, context};
-    system->system.compute_domain(n_own, n_all, atomic_numbers, positions, list ? *list : none,
+    system->system.compute_domain(n_own, n_all, atomic_numbers, positions, given,
                                   exchange ? &with_others : nullptr, *results);
   });
 }

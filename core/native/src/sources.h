@@ -1,6 +1,7 @@
 // Where the candidates of PairGraph::build come from.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,13 @@ struct ListSource {
   template <typename Add>
   void ghosts(int, const Add&) const {}
 };
+
+// One of a vector and its opposite, by which an atom meets its own images in pairs. The two were rounded apart, so a
+// component that ought to be zero may have any sign in either; images are never as close as what counts as zero here.
+inline bool is_positive(double x, double y, double z) {
+  constexpr double ZERO = 1e-6;  // Å
+  return std::abs(x) > ZERO ? x > 0.0 : std::abs(y) > ZERO ? y > 0.0 : z > 0.0;
+}
 
 // A caller's directed edges, of which one direction of each pair is taken.
 struct EdgeSource {
@@ -72,11 +80,6 @@ struct DomainSource {
   }
 
  private:
-  // One of a vector and its opposite: an atom meets its own images in pairs.
-  static bool is_positive(double x, double y, double z) {
-    return x != 0.0 ? x > 0.0 : y != 0.0 ? y > 0.0 : z > 0.0;
-  }
-
   std::int32_t row_of(std::int32_t j) const { return j < n_all ? j : list.image_of[j - n_all]; }
 
   template <typename Visit>

@@ -1,5 +1,7 @@
 #include "student.h"
 
+#include <cmath>
+
 #include "archive.h"
 #include "error.h"
 #include "json.h"
@@ -11,6 +13,7 @@ constexpr int FORMAT_VERSION = 2;
 constexpr int MAX_MEMBERS = 64;
 constexpr int MAX_FEATURES = 4096, MAX_PASSES = 64, MAX_RBF = 1024, MAX_ELEMENT = 118;
 constexpr double MIN_CUTOFF = 1.0;  // Å; the filter tables need some room above the shortest distance allowed
+constexpr double MAX_CUTOFF = 100.0;  // Å; beyond it every structure is one of errors
 
 // Fills in all but the weights, and returns the number of members.
 int read_metadata(Student& student, std::string_view document) {
@@ -18,7 +21,8 @@ int read_metadata(Student& student, std::string_view document) {
   const json::Value metadata = json::parse(document);
   const double version = json::member(metadata, "format_version").real;
   if (version != FORMAT_VERSION)
-    throw ArtifactError("it is of format " + std::to_string(static_cast<long long>(version)) +
+    throw ArtifactError("it is of format " +
+                        (std::abs(version) < 1e9 ? std::to_string(std::lround(version)) : "unknown") +
                         ", and this library reads format " + std::to_string(FORMAT_VERSION) +
                         ": install the version that wrote it, or export the student again");
   const json::Value& architecture = json::member(metadata, "architecture");
@@ -30,7 +34,8 @@ int read_metadata(Student& student, std::string_view document) {
   student.n_rbf = size("n_rbf", 1, MAX_RBF);
   if (student.n_features % 2) throw ArtifactError("expected an even n_features");
   student.cutoff = json::member(architecture, "cutoff").real;
-  if (!(student.cutoff >= MIN_CUTOFF)) throw ArtifactError("expected a cutoff of at least 1 Å");
+  if (!(student.cutoff >= MIN_CUTOFF && student.cutoff <= MAX_CUTOFF))
+    throw ArtifactError("expected a cutoff within 1 … 100 Å");
   for (const json::Value& element : json::member(architecture, "elements").items)
     student.elements.push_back(
         static_cast<int>(json::integer(element, student.elements.empty() ? 1 : student.elements.back() + 1,

@@ -17,10 +17,39 @@ constexpr double FURTHEST = 1e9;  // Å from the origin, where float64 still res
 std::string atom(std::int64_t index) { return "atom " + std::to_string(index); }
 
 void check_images(std::int64_t n_all, const mlffd_neighbor_list& list) {
+  if (list.n_images < 0 || list.n_images > MAX_ATOMS - n_all)
+    throw ArgumentError("expected a number of images of at least 0 and, with all atoms, below 1.3e8");
+  if (list.n_images > 0 && !list.image_of)
+    throw ArgumentError("expected the atoms that the images are images of, got a null pointer");
   for (std::int64_t k = 0; k < list.n_images; ++k)
     if (list.image_of[k] < 0 || list.image_of[k] >= n_all)
       throw StructureError(atom(n_all + k) + " is said to be an image of " + atom(list.image_of[k]) +
                            ", which is neither an own atom nor a ghost");
+}
+
+// What reads beyond memory or loses pairs without a word; a small part of a step.
+void check_list(std::int64_t n_own, std::int64_t n_all, const mlffd_neighbor_list& list) {
+  if (n_own > 0 && !(list.n_neighbors && list.neighbors))
+    throw ArgumentError("expected a neighbour list, got a null pointer");
+  const std::int64_t n_sites = n_all + list.n_images;
+  std::int64_t balance = 0;  // of the directions of pairs of own atoms
+  for (std::int64_t i = 0; i < n_own; ++i) {
+    const std::int32_t count = list.n_neighbors[i];
+    const std::int32_t* const neighbors = list.neighbors[i];
+    if (count < 0 || (count > 0 && !neighbors))
+      throw ArgumentError("expected the neighbours of " + atom(i) + ", got a null pointer or a negative number");
+    bool outside = false;
+    for (std::int32_t k = 0; k < count; ++k) {
+      const std::int32_t j = neighbors[k] & list.index_mask;
+      outside |= j < 0 || j >= n_sites;
+      balance += (j > i && j < n_own) - (j < i);
+    }
+    if (outside)
+      throw ArgumentError("a neighbour of " + atom(i) + " is not among the " + std::to_string(n_sites) +
+                          " atoms, ghosts and images; see index_mask if the list has flags");
+  }
+  if (balance != 0)
+    throw ArgumentError("expected a full neighbour list, with both directions of every pair of own atoms");
 }
 
 void check_positions(std::int64_t n, const double* positions) {
@@ -114,8 +143,7 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
   const auto is_taken = [&](std::int64_t edge) {
     const std::int64_t i = receivers[edge], j = senders[edge];
     const double* const v = edge_vec + 3 * edge;
-    const Vector zero{};
-    return i != j ? i < j : std::lexicographical_compare(zero.begin(), zero.end(), v, v + 3);
+    return i != j ? i < j : is_positive(v[0], v[1], v[2]);
   };
   EdgeSource source{std::vector<std::int64_t>(count + 1, 0), {}, senders, edge_vec};
   for (std::int64_t edge = 0; edge < n_edges; ++edge) {
@@ -127,7 +155,9 @@ void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, s
       if (!std::isfinite(edge_vec[3 * edge + d])) refuse_vector(i, j);
     ++balance[static_cast<std::size_t>(i)];
     --balance[static_cast<std::size_t>(j)];
-    if (is_taken(edge)) ++source.first[static_cast<std::size_t>(i) + 1];
+    const bool taken = is_taken(edge);
+    if (i == j) balance[static_cast<std::size_t>(i)] += taken ? 1 : -1;
+    if (taken) ++source.first[static_cast<std::size_t>(i) + 1];
   }
   if (std::any_of(balance.begin(), balance.end(), [](std::int64_t b) { return b != 0; }))
     throw ArgumentError("expected both directions of every pair among the edges");
@@ -150,6 +180,7 @@ void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::i
   made_.skin = -1.0;
   try {  // everything that can fail here alone comes before the first exchange
     check_images(n_all, list);
+    check_list(n_own, n_all, list);
     check_positions(n_all + list.n_images, positions);
     set_species(n_all, atomic_numbers, nullptr);
     graph_.build(pool_, DomainSource{list, positions, n_own, n_all}, static_cast<int>(n_own),

@@ -1,7 +1,9 @@
 // A calculation: checks of the input, the neighbour list, the network, and the sums that the caller wants.
 #pragma once
 
+#include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -14,6 +16,8 @@
 #include "threads.h"
 
 namespace mlffd {
+
+constexpr std::int64_t MAX_ATOMS = std::numeric_limits<std::int32_t>::max() / 16;  // so that products fit
 
 class System {
  public:

@@ -36,7 +36,8 @@ ThreadPool::ThreadPool(int n_threads) : born_after_(n_forks), signal_(std::make_
 
 ThreadPool::~ThreadPool() {
   if (is_orphaned()) {  // there is nothing to join, and destroying the signal would wait for the workers
-    for (std::thread& worker : workers_) worker.detach();
+    // Nor to detach: the handles may by now belong to other threads.
+    static_cast<void>(new std::vector<std::thread>(std::move(workers_)));
     static_cast<void>(signal_.release());
   } else {
     stop();

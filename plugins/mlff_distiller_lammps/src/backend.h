@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace mlffd {
+namespace mlffd_lammps {
 
 struct Domain {
   int n_own = 0, n_rows = 0;
@@ -65,4 +65,4 @@ struct Options {
 std::unique_ptr<Backend> load_native_backend(const std::string &path, const Options &);
 std::unique_ptr<Backend> load_torch_backend(const std::string &path, const Options &);
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

@@ -3,9 +3,10 @@
 
 #include "mlffd.h"
 
+#include <memory>
 #include <stdexcept>
 
-namespace mlffd {
+namespace mlffd_lammps {
 namespace {
 
 void check(int status)
@@ -28,21 +29,19 @@ class NativeBackend : public Backend {
     if (options.double_precision || options.device != "cpu")
       throw std::runtime_error("the native engine computes in single precision on the CPU; for 'precision double' or "
                                "another device add 'backend torch'");
-    check(mlffd_load(path.c_str(), &model));
-    check(mlffd_system_new(model, options.n_threads, &system));
-    for (int k = 0; k < mlffd_n_elements(model); k++) known.push_back(mlffd_element(model, k));
+    mlffd_model *loaded;
+    check(mlffd_load(path.c_str(), &loaded));
+    model.reset(loaded);
+    mlffd_system *made;
+    check(mlffd_system_new(loaded, options.n_threads, &made));
+    system.reset(made);
+    for (int k = 0; k < mlffd_n_elements(loaded); k++) known.push_back(mlffd_element(loaded, k));
   }
 
-  ~NativeBackend() override
-  {
-    mlffd_system_free(system);
-    mlffd_free(model);
-  }
-
-  double cutoff() const override { return mlffd_cutoff(model); }
+  double cutoff() const override { return mlffd_cutoff(model.get()); }
   const std::vector<int> &elements() const override { return known; }
-  bool is_committee() const override { return mlffd_n_members(model) > 1; }
-  int row_width() const override { return (mlffd_exchange_width(model) + 1) / 2; }  // two floats in a double
+  bool is_committee() const override { return mlffd_n_members(model.get()) > 1; }
+  int row_width() const override { return (mlffd_exchange_width(model.get()) + 1) / 2; }  // two floats in a double
 
   void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
   {
@@ -61,13 +60,17 @@ class NativeBackend : public Backend {
     results.atomic_energies = sums.atomic_energies.data();
     results.atomic_virials = sums.want_atomic_virials ? sums.atomic_virials.data() : nullptr;
     results.force_spread = sums.force_spread.empty() ? nullptr : sums.force_spread.data();
-    check(mlffd_compute_domain(system, domain.n_own, domain.n_rows, domain.numbers.data(), domain.positions.data(), &list,
+    check(mlffd_compute_domain(system.get(), domain.n_own, domain.n_rows, domain.numbers.data(), domain.positions.data(), &list,
                                exchange.single_rank() ? nullptr : exchange_rows, &exchange, &results));
   }
 
  private:
-  mlffd_model *model = nullptr;
-  mlffd_system *system = nullptr;
+  struct Free {
+    void operator()(mlffd_model *loaded) const { mlffd_free(loaded); }
+    void operator()(mlffd_system *made) const { mlffd_system_free(made); }
+  };
+  std::unique_ptr<mlffd_model, Free> model;
+  std::unique_ptr<mlffd_system, Free> system;
   std::vector<int> known;
   std::vector<int> counts;
   std::vector<const int *> lists;
@@ -80,4 +83,4 @@ std::unique_ptr<Backend> load_native_backend(const std::string &path, const Opti
   return std::make_unique<NativeBackend>(path, options);
 }
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

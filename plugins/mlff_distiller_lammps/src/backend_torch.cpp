@@ -12,7 +12,7 @@
 
 #include <stdexcept>
 
-namespace mlffd {
+namespace mlffd_lammps {
 namespace {
 
 using torch::Tensor;
@@ -181,10 +181,10 @@ class TorchBackend : public Backend {
 };
 
 }  // namespace
-}  // namespace mlffd
+}  // namespace mlffd_lammps
 
 // The one symbol that the plugin looks up.
-extern "C" mlffd::Backend *mlffd_make_torch_backend(const char *path, const mlffd::Options *options)
+extern "C" mlffd_lammps::Backend *mlffd_make_torch_backend(const char *path, const mlffd_lammps::Options *options)
 {
-  return new mlffd::TorchBackend(path, *options);
+  return new mlffd_lammps::TorchBackend(path, *options);
 }

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace mlffd {
+namespace mlffd_lammps {
 
 struct Edges {
   std::vector<std::int64_t> receivers, senders;  // (E) rows
@@ -52,4 +52,4 @@ struct Edges {
   }
 };
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

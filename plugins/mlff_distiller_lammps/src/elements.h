@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace mlffd {
+namespace mlffd_lammps {
 
 inline constexpr const char *SYMBOLS[] = {
     "",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",
@@ -24,4 +24,4 @@ inline int atomic_number(const std::string &symbol)
   return 0;
 }
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

@@ -4,7 +4,7 @@
 #include <dlfcn.h>
 #include <stdexcept>
 
-namespace mlffd {
+namespace mlffd_lammps {
 
 std::unique_ptr<Backend> load_torch_backend(const std::string &path, const Options &options)
 {
@@ -22,4 +22,4 @@ std::unique_ptr<Backend> load_torch_backend(const std::string &path, const Optio
   return std::unique_ptr<Backend>(make(path.c_str(), &options));
 }
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-namespace mlffd {
+namespace mlffd_lammps {
 
 inline void add_share(const std::vector<double> &from, double share, std::vector<double> &to)
 {
@@ -32,4 +32,4 @@ inline void write_mean(const Domain &domain, Exchange &exchange, std::vector<Sum
   for (double &spread : mean.force_spread) spread = std::sqrt(spread);
 }
 
-}  // namespace mlffd
+}  // namespace mlffd_lammps

@@ -68,7 +68,7 @@ PairDistilled::~PairDistilled()
 void PairDistilled::settings(int narg, char **arg)
 {
   // LAMMPS keeps the style when a script names it again: start from the defaults, and ask for pair_coeff again
-  options = mlffd::Options();
+  options = mlffd_lammps::Options();
   backend_name = "native";
   backend.reset();
   if (allocated)
@@ -116,7 +116,7 @@ void PairDistilled::load(const std::string &file)
     error->one(FLERR, "Pair style distilled: '{}' is neither a file nor the name of a shipped student", file);
   options.n_threads = comm->nthreads;
   try {
-    backend = backend_name == "torch" ? mlffd::load_torch_backend(path, options) : mlffd::load_native_backend(path, options);
+    backend = backend_name == "torch" ? mlffd_lammps::load_torch_backend(path, options) : mlffd_lammps::load_native_backend(path, options);
   } catch (const std::exception &failure) {
     error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
@@ -129,12 +129,12 @@ void PairDistilled::map_types(int n_types, char **symbols)
   for (int type = 1; type <= n_types; type++) {
     const std::string symbol = symbols[type - 1];
     if (symbol == "NULL") continue;
-    const int number = mlffd::atomic_number(symbol);
+    const int number = mlffd_lammps::atomic_number(symbol);
     bool known = false;
     std::string names;
     for (int z : backend->elements()) {
       known = known || z == number;
-      names += std::string(names.empty() ? "" : " ") + mlffd::element_symbol(z);
+      names += std::string(names.empty() ? "" : " ") + mlffd_lammps::element_symbol(z);
     }
     if (!known)
       error->all(FLERR, "Pair style distilled: atom type {} is mapped to '{}', but this student knows only {}", type,
@@ -172,9 +172,11 @@ void PairDistilled::check_neighbors_are_complete()
         error->all(FLERR,
                    "Pair style distilled: LAMMPS leaves bonded atoms out of the neighbor lists; add 'special_bonds lj/coul 1 "
                    "1 1', or '1e-50 1e-50 1e-50' where another style must not see them");
-  const bool excludes = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol;  // Neighbor::init comes later
+  // Neighbor::init comes later
+  const bool excludes = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol || neighbor->includegroup;
   if (excludes && comm->me == 0)
-    error->warning(FLERR, "Pair style distilled: pairs that 'neigh_modify exclude' leaves out are missing from its energy");
+    error->warning(FLERR,
+                   "Pair style distilled: pairs that 'neigh_modify exclude' or 'include' leaves out are missing from its energy");
 }
 
 double PairDistilled::init_one(int, int) { return backend->cutoff(); }
@@ -254,6 +256,8 @@ void PairDistilled::list_neighbors()
       const int site = site_of[list->firstneigh[i][k] & NEIGHMASK];
       if (site >= 0) domain.neighbors.push_back(site);
     }
+    if (domain.neighbors.size() > MAXSMALLINT)
+      error->one(FLERR, "Pair style distilled: more than 2^31 neighbors on one rank; use more ranks");
     domain.first.push_back(static_cast<int>(domain.neighbors.size()));
   }
 }

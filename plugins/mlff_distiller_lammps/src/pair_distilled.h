@@ -30,7 +30,7 @@ class PairDistilled : public Pair {
 
  private:
   // LAMMPS' communication as the backend sees it. (A member and no base class: Pair's destructor may throw.)
-  class RankExchange : public mlffd::Exchange {
+  class RankExchange : public mlffd_lammps::Exchange {
    public:
     explicit RankExchange(PairDistilled &style) : pair(style) {}
     bool single_rank() const override;
@@ -52,16 +52,16 @@ class PairDistilled : public Pair {
   void tally();
   bool is_ghost(int site) const { return site >= domain.n_own && site < domain.n_rows; }
 
-  mlffd::Options options;
+  mlffd_lammps::Options options;
   std::string backend_name = "native";
-  std::unique_ptr<mlffd::Backend> backend;
+  std::unique_ptr<mlffd_lammps::Backend> backend;
   std::vector<int> number_of_type;  // atomic number of each type, 0 for NULL; entry 0 unused
 
-  mlffd::Domain domain;       // made anew with every neighbour list, but for the positions
+  mlffd_lammps::Domain domain;       // made anew with every neighbour list, but for the positions
   std::vector<int> atom_of;   // (sites) LAMMPS' atom
   std::vector<int> site_of;   // (LAMMPS' atoms, ghosts included) site, or -1 for types that are NULL
   bigint made_at = -1;        // the step of LAMMPS' neighbor list that they were made for
-  mlffd::Sums sums;
+  mlffd_lammps::Sums sums;
   std::vector<double> force_spread;  // (LAMMPS' owned atoms) for fix pair
 
   // Rows on their way between ranks. A swap of LAMMPS sends a list of atoms, which is known by its address: of these, the
