@@ -44,9 +44,22 @@ def test_steps_are_those_of_torch_but_for_its_bfloat16() -> None:
     assert torch.equal(idle, torch.ones(2, 2))  # it has no gradient
 
 
+def test_adamw_alone_decays_matrices_only() -> None:
+    student = random_student().requires_grad_(True)
+    (adamw,) = make_optimizers(student, OptimizerConfig(weight_decay=0.5), graphed=False)
+    decay = {id(w): group["weight_decay"] for group in adamw.param_groups for w in group["params"]}
+    found = {name: decay[id(weight)] for name, weight in student.named_parameters()}
+    assert {name for name, value in found.items() if value} == {
+        name
+        for name, weight in student.named_parameters()
+        if weight.ndim == 2 and "embedding" not in name and "initial_message.phi" not in name
+    }
+    assert set(found.values()) == {0.0, 0.5}
+
+
 def test_every_weight_is_trained_by_one_optimizer() -> None:
     student = random_student().requires_grad_(True)
-    muon, adamw = make_optimizers(student, OptimizerConfig(), graphed=False)
+    muon, adamw = make_optimizers(student, OptimizerConfig(kind="muon"), graphed=False)
     parts = [
         {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         for optimizer in (muon, adamw)

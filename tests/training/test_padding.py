@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.training import cuda_graphs
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.compiled import EnergyForces
-from mlff_distiller.training.config import TrainingConfig
+from mlff_distiller.training.config import OptimizerConfig, TrainingConfig
 from mlff_distiller.training.cuda_graphs import GraphedStep, padded_loss
 from mlff_distiller.training.losses import energy_loss, force_loss
 from mlff_distiller.training.optimizers import make_optimizers
@@ -83,10 +84,13 @@ class NoRecorder:
         return function()
 
 
-def test_graphed_steps_are_plain_steps(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_graphed_steps_are_plain_steps(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, kind: Literal["adamw", "muon"]
+) -> None:
     """Without a GPU: gradients, clipping, update, learning rate and average, all but the recording."""
     monkeypatch.setattr(cuda_graphs, "Recorder", NoRecorder)
-    config = TrainingConfig(compile=False)
+    config = TrainingConfig(compile=False, optimizer=OptimizerConfig(kind=kind, weight_decay=0.01))
     ends = []
     for graphed in (False, True):
         student = random_student().requires_grad_(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -35,16 +36,19 @@ class LossConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OptimizerConfig:
-    """Muon and AdamW (see `optimizers`) with linear warm-up and cosine decay to zero.
+    """Linear warm-up and cosine decay to zero.
 
     Attributes:
-        learning_rate: Of both; 0.001.
+        kind: ``adamw`` (the default), or ``muon`` for the matrices between features and AdamW for the rest: fewer steps to the
+            same error, at the price of more rounding in float32 (docs/training.md).
+        learning_rate: Highest; 0.001.
         weight_decay: Of the matrices; 1e-6.
         warmup: Fraction of all steps; 0.02.
         gradient_clip: Largest norm over all parameters; 10.
         ema_decay: Per step, of the average that is evaluated and exported; 0.999.
     """
 
+    kind: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)
     warmup: float = Field(default=0.02, ge=0, lt=1)

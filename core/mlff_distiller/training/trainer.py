@@ -307,11 +307,6 @@ class _Run:
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
                 "Use the same settings to go on with it, or another output folder to start anew"
             )
-        if "optimizers" not in payload:
-            raise CheckpointError(
-                f"{path} was written by an earlier version, which trained with AdamW alone. Finish the run with that "
-                "version, or use another output folder to start anew"
-            )
         if payload.get("data", self._data()) != self._data():  # checkpoints of older versions do not say
             raise CheckpointError(
                 f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
@@ -320,7 +315,10 @@ class _Run:
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))
         self.average.n_averaged.copy_(payload["n_averaged"])
-        for optimizer, state in zip(self.optimizers, payload["optimizers"], strict=True):
+        states = (
+            payload["optimizers"] if "optimizers" in payload else [payload["optimizer"]]
+        )  # of older versions
+        for optimizer, state in zip(self.optimizers, states, strict=True):
             own_settings = optimizer.state_dict()["param_groups"]  # those of another device do not fit
             optimizer.load_state_dict({**state, "param_groups": own_settings})
         self.step = payload["step"]

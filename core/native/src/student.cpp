@@ -1,5 +1,6 @@
 #include "student.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "archive.h"
@@ -21,8 +22,7 @@ int read_metadata(Student& student, std::string_view document) {
   const json::Value metadata = json::parse(document);
   const double version = json::member(metadata, "format_version").real;
   if (version != FORMAT_VERSION)
-    throw ArtifactError("it is of format " +
-                        (std::abs(version) < 1e9 ? std::to_string(std::lround(version)) : "unknown") +
+    throw ArtifactError("it is of format " + std::to_string(std::lround(std::clamp(version, -1.0, 1e9))) +
                         ", and this library reads format " + std::to_string(FORMAT_VERSION) +
                         ": install the version that wrote it, or export the student again");
   const json::Value& architecture = json::member(metadata, "architecture");
