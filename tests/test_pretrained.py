@@ -49,9 +49,8 @@ def test_recipe_is_the_one_that_is_in_the_repository(name: str) -> None:
     current = to_plain(load_config(DistillConfig, RECIPES / f"{name}.yaml"))
     for key in ("name", "students", "teacher", "data", "seed", "cutoff", "guide", "init"):
         assert recorded[key] == current[key], key
-    training = to_plain(
-        parse_config(TrainingConfig, recorded["training"], name)
-    )  # with what came later at its default
+    # settings that came later are at their defaults
+    training = to_plain(parse_config(TrainingConfig, recorded["training"], name))
     for key, value in training.items():
         if key != "max_atoms":  # bounds memory, and changes no number
             assert current["training"][key] == value, key

@@ -69,7 +69,7 @@ class Muon(Optimizer):
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """(batch, rows, columns) with the same singular vectors and singular values between 0.7 and 1.2, by Newton-Schulz.
+    """(batch, rows, columns) with the same singular vectors and singular values of about 0.7 to 1.2, by Newton-Schulz.
 
     Values below a thousandth of the matrix' norm remain smaller.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
@@ -22,32 +20,24 @@ def make_optimizers(student: StudentForceField, config: OptimizerConfig, graphed
         config: Settings.
         graphed: Whether their steps are to be recorded as a CUDA graph.
     """
-    matrices = [
-        weight
-        for name, weight in student.named_parameters()
-        if weight.ndim == 2 and not any(part in name for part in BY_SPECIES)
-    ]
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, weight in student.named_parameters():
+        is_map = weight.ndim == 2 and not any(part in name for part in BY_SPECIES)
+        (matrices if is_map else others).append(weight)
     if config.kind == "adamw":
-        return [_adamw(student, matrices, [], config, graphed)]
-    between_features = [
-        matrix for matrix in matrices if min(matrix.shape) > 1
-    ]  # not the row that gives the energy
+        return [_adamw(matrices, others, config, graphed)]
+    # the row that gives the energy has nothing to orthogonalise
+    rows = [matrix for matrix in matrices if min(matrix.shape) == 1]
+    between_features = [matrix for matrix in matrices if min(matrix.shape) > 1]
     muon = Muon(between_features, config.learning_rate, config.weight_decay)
-    return [muon, _adamw(student, matrices, between_features, config, graphed)]
+    return [muon, _adamw(rows, others, config, graphed)]
 
 
-def _adamw(
-    student: StudentForceField,
-    matrices: Collection[Tensor],
-    without: Collection[Tensor],
-    config: OptimizerConfig,
-    graphed: bool,
-) -> AdamW:
-    """AdamW that decays matrices only: a decay of biases and embeddings has no use."""
-    decayed, left_out = {id(w) for w in matrices}, {id(w) for w in without}
-    weights = [w for w in student.parameters() if id(w) not in left_out]
+def _adamw(decayed: list[Tensor], others: list[Tensor], config: OptimizerConfig, graphed: bool) -> AdamW:
+    """A decay of biases and embeddings has no use."""
     groups = [
-        {"params": [w for w in weights if id(w) in decayed], "weight_decay": config.weight_decay},
-        {"params": [w for w in weights if id(w) not in decayed], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return AdamW(groups, lr=config.learning_rate, capturable=graphed, fused=True if graphed else None)

@@ -315,9 +315,7 @@ class _Run:
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))
         self.average.n_averaged.copy_(payload["n_averaged"])
-        states = (
-            payload["optimizers"] if "optimizers" in payload else [payload["optimizer"]]
-        )  # of older versions
+        states = payload.get("optimizers") or [payload["optimizer"]]  # older versions had one
         for optimizer, state in zip(self.optimizers, states, strict=True):
             own_settings = optimizer.state_dict()["param_groups"]  # those of another device do not fit
             optimizer.load_state_dict({**state, "param_groups": own_settings})

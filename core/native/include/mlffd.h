@@ -62,8 +62,9 @@ MLFFD_API int mlffd_interface_version(void);
 /* Why the last call of this thread failed; valid until the thread's next call. */
 MLFFD_API const char* mlffd_last_error(void);
 
-/* Read an artifact (the .pt file that `mlffd export` writes); *model is null after a failure, and freeing null does nothing. The environment variable MLFFD_ISA (portable,
- * avx2, avx512) overrides the choice of instructions, which otherwise is the best that the processor has. */
+/* Read an artifact (the .pt file that `mlffd export` writes). After a failure *model is null, and freeing null does
+ * nothing. The environment variable MLFFD_ISA (portable, avx2, avx512) overrides the choice of instructions, which
+ * otherwise is the best that the processor has. */
 MLFFD_API int mlffd_load(const char* path, mlffd_model** model);
 
 /* Systems that use the model stay valid. */
@@ -75,7 +76,7 @@ MLFFD_API int mlffd_n_message_passes(const mlffd_model* model); /* L */
 MLFFD_API int mlffd_n_features(const mlffd_model* model);       /* F */
 MLFFD_API int mlffd_n_elements(const mlffd_model* model);
 MLFFD_API int mlffd_element(const mlffd_model* model, int index); /* atomic number, or 0 */
-MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* the artifact's metadata.json, UTF-8; as long as the model */
+MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* metadata.json, UTF-8; lives with the model */
 MLFFD_API int mlffd_n_members(const mlffd_model* model);          /* of a committee; 1 for a student */
 MLFFD_API const char* mlffd_isa(const mlffd_model* model);        /* "portable", "avx2" or "avx512" */
 

@@ -27,9 +27,10 @@ namespace {
 
 thread_local std::string last_error;
 
-void remember(const char* sentence) noexcept {
+void remember(const char* sentence, const char* after = "") noexcept {
   try {
     last_error = sentence;
+    last_error += after;
   } catch (...) {
     last_error = "out of memory";  // short enough to need none
   }
@@ -47,7 +48,7 @@ int guarded(const Act& act) noexcept {
   } catch (const std::bad_alloc&) {
     remember("out of memory");
   } catch (const std::exception& error) {
-    remember(error.what());
+    remember("unexpected failure: ", error.what());
   } catch (...) {
     remember("an exception that is none of this library's");
   }
