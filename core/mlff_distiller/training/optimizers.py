@@ -10,6 +10,7 @@ from mlff_distiller.training.config import OptimizerConfig
 from mlff_distiller.training.muon import Muon
 
 BY_SPECIES = ("embedding", "initial_message.phi")  # a row for each element: not a map between features
+FILTER = "filter."  # from radial functions to features: made orthogonal, it would grow as rough as the functions allow
 
 
 def make_optimizers(student: StudentForceField, config: OptimizerConfig, graphed: bool) -> list[Optimizer]:
@@ -20,18 +21,19 @@ def make_optimizers(student: StudentForceField, config: OptimizerConfig, graphed
         config: Settings.
         graphed: Whether their steps are to be recorded as a CUDA graph.
     """
-    matrices: list[Tensor] = []
+    maps: dict[str, Tensor] = {}
     others: list[Tensor] = []
     for name, weight in student.named_parameters():
-        is_map = weight.ndim == 2 and not any(part in name for part in BY_SPECIES)
-        (matrices if is_map else others).append(weight)
+        if weight.ndim == 2 and not any(part in name for part in BY_SPECIES):
+            maps[name] = weight
+        else:
+            others.append(weight)
     if config.kind == "adamw":
-        return [_adamw(matrices, others, config, graphed)]
-    # the row that gives the energy has nothing to orthogonalise
-    rows = [matrix for matrix in matrices if min(matrix.shape) == 1]
-    between_features = [matrix for matrix in matrices if min(matrix.shape) > 1]
-    muon = Muon(between_features, config.learning_rate, config.weight_decay)
-    return [muon, _adamw(rows, others, config, graphed)]
+        return [_adamw(list(maps.values()), others, config, graphed)]
+    between_features = [name for name, matrix in maps.items() if FILTER not in name and min(matrix.shape) > 1]
+    muon = Muon([maps[name] for name in between_features], config.learning_rate, config.weight_decay)
+    rest = [matrix for name, matrix in maps.items() if name not in between_features]
+    return [muon, _adamw(rest, others, config, graphed)]
 
 
 def _adamw(decayed: list[Tensor], others: list[Tensor], config: OptimizerConfig, graphed: bool) -> AdamW:

@@ -17,11 +17,7 @@ void PairGraph::fill(Pair& pair, std::int32_t j, double x, double y, double z, d
   pair.u[0] = static_cast<float>(x / r);
   pair.u[1] = static_cast<float>(y / r);
   pair.u[2] = static_cast<float>(z / r);
-  const SplineWeights weights = spline_weights(s - pair.interval);
-  for (int m = 0; m < 4; ++m) {
-    pair.b[m] = static_cast<float>(weights.value[m]);
-    pair.db[m] = static_cast<float>(weights.slope[m] * intervals_per_length_);
-  }
+  pair.t = static_cast<float>(s - pair.interval);
 }
 
 BadPair PairGraph::bad_pair() const {

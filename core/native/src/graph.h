@@ -1,5 +1,5 @@
-// The pairs within the cutoff, as the edge loops want them: geometry, spline weights, and the repulsion of
-// close pairs.
+// The pairs within the cutoff, as the edge loops want them: geometry, place in the filter tables, and the
+// repulsion of close pairs.
 #pragma once
 
 #include <algorithm>
@@ -50,6 +50,7 @@ class PairGraph {
   int n_blocks() const { return (n_centers_ + CENTER_BLOCK - 1) / CENTER_BLOCK; }
   int block_end(int block) const { return std::min(n_centers_, (block + 1) * CENTER_BLOCK); }
   std::size_t n_pairs() const { return n_pairs_; }
+  double intervals_per_length() const { return intervals_per_length_; }  // of the filter tables, 1/Å
   const Center* centers() const { return centers_.data(); }
   const Pair* pairs() const { return pairs_.data(); }
   const std::vector<RepulsionTerm>& repulsion(int block) const {

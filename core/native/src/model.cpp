@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include <algorithm>
+
 #include "spline.h"
 
 namespace mlffd {
@@ -20,11 +22,17 @@ Buffer<float> chunked_table(const std::vector<double>& table, std::size_t n_rows
   return out;
 }
 
-// A spline table of `filters` × F channels for the kernels.
+// A spline table of `filters` × F channels for the kernels: the coefficients of each filter side by side.
 FilterTable filter_table(const SplineTable& spline, std::size_t filters, int width) {
-  const std::size_t F = spline.n_channels / filters, n_rows = spline.rows.size() / spline.n_channels;
-  return {chunked_table(spline.rows, n_rows, filters, F, width),
-          n_rows * filters * static_cast<std::size_t>(width)};
+  const std::size_t F = spline.n_channels / filters, parts = filters * N_COEFFICIENTS;
+  const auto n_rows = static_cast<std::size_t>(spline.n_intervals);
+  std::vector<double> rows(spline.coefficients.size());
+  for (std::size_t row = 0; row < n_rows; ++row)
+    for (std::size_t m = 0; m < N_COEFFICIENTS; ++m)
+      for (std::size_t filter = 0; filter < filters; ++filter)
+        std::copy_n(&spline.coefficients[((row * N_COEFFICIENTS + m) * filters + filter) * F], F,
+                    &rows[(row * parts + filter * N_COEFFICIENTS + m) * F]);
+  return {chunked_table(rows, n_rows, parts, F, width), n_rows * parts * static_cast<std::size_t>(width)};
 }
 
 std::vector<Filter> filters_of(const Student& student) {

@@ -10,9 +10,9 @@
 
 namespace mlffd {
 
-// A filter table in float32, and the distance between its rows.
+// A filter table in float32, and the distance between its chunks.
 struct FilterTable {
-  Buffer<float> rows;        // [chunk][interval + 3][filter][width]
+  Buffer<float> rows;        // [chunk][interval][filter][coefficient][width]
   std::size_t chunk_stride;  // floats
 };
 

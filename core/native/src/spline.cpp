@@ -6,60 +6,59 @@
 namespace mlffd {
 namespace {
 
-constexpr int MIN_INTERVALS = 128, MAX_INTERVALS = 4096;
+constexpr int STEP = 64, MAX_INTERVALS = 4096;
 // Puts the table's share of the force error below that of float32; docs/native_engine.md has the measurement.
 constexpr double ACCEPTED_ERROR = 1e-6;
 constexpr int N_SAMPLES = 499;  // a prime: the samples meet the intervals at all positions
 
 }  // namespace
 
-// Interpolates at the knots r_0 … r_{K-2} and takes the exact slope at r_0: with the three zero rows at the
-// end that is one equation per row, tridiagonal, and solved from the top (Thomas' algorithm).
 SplineTable tabulate(const Filter& filter, int n_intervals) {
-  const auto K = static_cast<std::size_t>(n_intervals);
   const std::size_t C = filter.n_channels();
   const double h = (filter.cutoff() - TABLE_START) / n_intervals;
-  SplineTable table{n_intervals, C, std::vector<double>((K + 3) * C, 0.0)};
-  auto row = [&](std::size_t k) { return table.rows.data() + k * C; };
-
-  // c_0 = c_2 - 2h W'(r_0) turns the first equation, c_0 + 4 c_1 + c_2 = 6 W(r_0), into 4 c_1 + 2 c_2 = 6 W +
-  // 2h W'
-  std::vector<double> above(K, 0.0);  // the eliminated upper diagonal
-  const FilterSample first = filter.at(TABLE_START);
-  above[1] = 0.5;
-  for (std::size_t c = 0; c < C; ++c) row(1)[c] = (6.0 * first.value[c] + 2.0 * h * first.slope[c]) / 4.0;
-  for (std::size_t k = 2; k < K; ++k) {  // c_{k-1} + 4 c_k + c_{k+1} = 6 W(r_{k-1})
-    const FilterSample sample = filter.at(TABLE_START + static_cast<double>(k - 1) * h);
-    const double pivot = 4.0 - above[k - 1];
-    above[k] = 1.0 / pivot;
-    for (std::size_t c = 0; c < C; ++c) row(k)[c] = (6.0 * sample.value[c] - row(k - 1)[c]) / pivot;
+  SplineTable table{n_intervals, C, {}};
+  table.coefficients.reserve(static_cast<std::size_t>(n_intervals) * N_COEFFICIENTS * C);
+  FilterSample first = filter.at(TABLE_START);
+  for (int k = 0; k < n_intervals; ++k) {
+    const FilterSample middle = filter.at(TABLE_START + (k + 0.5) * h);
+    FilterSample last = filter.at(TABLE_START + (k + 1.0) * h);
+    std::vector<double> a(N_COEFFICIENTS * C);
+    for (std::size_t c = 0; c < C; ++c) {
+      a[c] = first.value[c];
+      a[C + c] = h * first.slope[c];
+      const double at_end = last.value[c] - a[c] - a[C + c];             // a_2 + a_3 + a_4
+      const double slope_at_end = h * last.slope[c] - a[C + c];          // 2 a_2 + 3 a_3 + 4 a_4
+      const double at_middle = middle.value[c] - a[c] - 0.5 * a[C + c];  // a_2 / 4 + a_3 / 8 + a_4 / 16
+      a[4 * C + c] = 16.0 * at_middle - 8.0 * at_end + 2.0 * slope_at_end;
+      a[3 * C + c] = slope_at_end - 2.0 * at_end - 2.0 * a[4 * C + c];
+      a[2 * C + c] = at_end - a[3 * C + c] - a[4 * C + c];
+    }
+    table.coefficients.insert(table.coefficients.end(), a.begin(), a.end());
+    first = std::move(last);
   }
-  for (std::size_t k = K - 1; k-- > 1;)
-    for (std::size_t c = 0; c < C; ++c) row(k)[c] -= above[k] * row(k + 1)[c];
-  for (std::size_t c = 0; c < C; ++c) row(0)[c] = row(2)[c] - 2.0 * h * first.slope[c];
   return table;
 }
 
 double table_error(const Filter& filter, const SplineTable& table) {
+  const std::size_t C = table.n_channels;
   const double h = (filter.cutoff() - TABLE_START) / table.n_intervals;
   double value2 = 0.0, slope2 = 0.0, value_error2 = 0.0, slope_error2 = 0.0;
   for (int sample = 0; sample < N_SAMPLES; ++sample) {
     const double s = (sample + 0.5) / N_SAMPLES * table.n_intervals;
     const auto k = static_cast<std::size_t>(s);
-    const double r = TABLE_START + s * h;
+    const double r = TABLE_START + s * h, t = s - std::floor(s);
     const FilterSample exact = filter.at(r);
-    const SplineWeights b = spline_weights(s - std::floor(s));
-    for (std::size_t c = 0; c < table.n_channels; ++c) {
+    for (std::size_t c = 0; c < C; ++c) {
       double value = 0.0, slope = 0.0;
-      for (std::size_t m = 0; m < 4; ++m) {
-        const double coefficient = table.rows[(k + m) * table.n_channels + c];
-        value += b.value[m] * coefficient;
-        slope += b.slope[m] * coefficient / h;
+      for (std::size_t m = N_COEFFICIENTS; m-- > 0;) {  // Horner's rule, and its derivative
+        slope = slope * t + value;
+        value = value * t + table.coefficients[(k * N_COEFFICIENTS + m) * C + c];
       }
+      const double value_error = value - exact.value[c], slope_error = slope / h - exact.slope[c];
       value2 += r * r * exact.value[c] * exact.value[c];
       slope2 += r * r * exact.slope[c] * exact.slope[c];
-      value_error2 += r * r * (value - exact.value[c]) * (value - exact.value[c]);
-      slope_error2 += r * r * (slope - exact.slope[c]) * (slope - exact.slope[c]);
+      value_error2 += r * r * value_error * value_error;
+      slope_error2 += r * r * slope_error * slope_error;
     }
   }
   const auto relative = [](double error2, double size2) {
@@ -69,7 +68,7 @@ double table_error(const Filter& filter, const SplineTable& table) {
 }
 
 int choose_intervals(const std::vector<Filter>& filters) {
-  for (int n = MIN_INTERVALS; n < MAX_INTERVALS; n *= 2) {
+  for (int n = STEP; n < MAX_INTERVALS; n += STEP) {
     const auto accurate = [&](const Filter& filter) {
       return table_error(filter, tabulate(filter, n)) <= ACCEPTED_ERROR;
     };

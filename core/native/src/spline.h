@@ -1,13 +1,14 @@
-// Filters as uniform cubic B-splines. On interval k, with t in [0, 1) the position in it,
+// Filters as piecewise polynomials of fourth degree. On interval k, with t in [0, 1] the position in it,
 //
-//     W(r) = Σ_m B_m(t) c[k + m],   m = 0 … 3,
+//     W(r) = a_0 + a_1 t + a_2 t² + a_3 t³ + a_4 t⁴,
 //
-// so one lookup reads four consecutive rows for the value and for its exact derivative. The last three rows
-// are zero: the spline vanishes at the cutoff with two derivatives, as the filter does.
+// with the exact value and slope at both ends of the interval, and the exact value in its middle. Values and
+// slopes are continuous, and both vanish at the cutoff, as the filter's do.
 #pragma once
 
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "radial.h"
 
 namespace mlffd {
@@ -17,20 +18,8 @@ constexpr double TABLE_START = 0.25;  // Å, below the shortest distance that is
 struct SplineTable {
   int n_intervals = 0;
   std::size_t n_channels = 0;
-  std::vector<double> rows;  // (n_intervals + 3, n_channels)
+  std::vector<double> coefficients;  // (n_intervals, N_COEFFICIENTS, n_channels)
 };
-
-// Weights of the four rows, and their derivatives with respect to t.
-struct SplineWeights {
-  double value[4], slope[4];
-};
-
-inline SplineWeights spline_weights(double t) {
-  const double s = 1.0 - t, t2 = t * t;
-  return {{s * s * s / 6.0, (4.0 - t2 * (6.0 - 3.0 * t)) / 6.0, (1.0 + 3.0 * t * (1.0 + t - t2)) / 6.0,
-           t2 * t / 6.0},
-          {-s * s / 2.0, t * (1.5 * t - 2.0), 0.5 + t * (1.0 - 1.5 * t), t2 / 2.0}};
-}
 
 SplineTable tabulate(const Filter& filter, int n_intervals);
 
@@ -38,7 +27,7 @@ SplineTable tabulate(const Filter& filter, int n_intervals);
 // and over distances weighted by r², as neighbours are in a liquid.
 double table_error(const Filter& filter, const SplineTable& table);
 
-// The smallest power of two of intervals, common to all filters, whose tables are accurate enough.
+// The smallest number of intervals, common to all filters, whose tables are accurate enough.
 int choose_intervals(const std::vector<Filter>& filters);
 
 }  // namespace mlffd

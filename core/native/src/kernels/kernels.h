@@ -21,14 +21,14 @@ namespace mlffd {
 constexpr int S_PARTS = 4, M_PARTS = 5;
 constexpr float NORM_EPSILON = 1e-3f;  // as in model/painn.py
 
-// One pair of atoms within the cutoff, ready for the loops: a cache line.
-struct alignas(64) Pair {
+// One pair of atoms within the cutoff, ready for the loops: half a cache line.
+struct alignas(32) Pair {
   std::int32_t atom;      // the second atom; the first is the centre that the pair is stored with
   std::int32_t interval;  // of the filter tables
+  float t;                // position in the interval, 0 to 1
   float r;                // Å
   float u[3];             // unit vector from the centre to the atom
-  float b[4], db[4];      // weights of four table rows for the filter, and for its derivative in 1/Å
-  std::int32_t unused[2];
+  std::int32_t unused;
 };
 
 // The pairs of a centre: [begin, ghosts) act both ways; of [ghosts, end) only the centre is ours to compute.
@@ -96,7 +96,7 @@ struct Kernels {
   // S += messages of the first layer, which depend on the species only: phi is [species][φ_s, φ_vs][width]
   void (*initial_forward)(const PairRange&, const float* table, const float* phi, const std::int32_t* species,
                           float* S);
-  // pair_gradient[pair] (+)= dE/dr at fixed u, dE/du at fixed r
+  // pair_gradient[pair] (+)= dE/dt at fixed u, dE/du at fixed t
   void (*initial_reverse)(const PairRange&, const float* table, const float* phi, const std::int32_t* species,
                           const float* G, float* pair_gradient, bool accumulate);
   void (*message_forward)(const PairRange&, const float* table, const float* M, float* S);
@@ -111,7 +111,7 @@ struct Kernels {
   void (*final)(const UpdateLayer&, const ReadoutLayer&, const NodeBlock&, float* energies);
 };
 
-// Rows of a filter table: [interval + 3][parts][width].
-constexpr int INITIAL_FILTERS = 2, MESSAGE_FILTERS = 3;
+// Of a filter table: [interval][filter][coefficient][width].
+constexpr int INITIAL_FILTERS = 2, MESSAGE_FILTERS = 3, N_COEFFICIENTS = 5;
 
 }  // namespace mlffd

@@ -10,17 +10,32 @@
 
 namespace mlffd::MLFFD_ISA {
 
-// Σ_m weight_m row_m of one filter: four consecutive rows of the table.
+// The polynomials of a pair's interval.
 template <int FILTERS>
-MLFFD_INLINE V spline(const float* rows, const float* weights, int filter) {
-  const float* p = rows + filter * W;
-  return load(p) * weights[0] + load(p + FILTERS * W) * weights[1] + load(p + 2 * FILTERS * W) * weights[2] +
-         load(p + 3 * FILTERS * W) * weights[3];
+MLFFD_INLINE const float* polynomials(const float* table, const Pair& pair) {
+  return table + static_cast<std::size_t>(pair.interval) * (FILTERS * N_COEFFICIENTS * W);
 }
 
-template <int FILTERS>
-MLFFD_INLINE const float* table_rows(const float* table, const Pair& pair) {
-  return table + static_cast<std::size_t>(pair.interval) * (FILTERS * W);
+// A filter by Horner's rule.
+MLFFD_INLINE V value(const float* polynomials, int filter, float t) {
+  const float* const a = polynomials + filter * (N_COEFFICIENTS * W);
+  V value = load(a + (N_COEFFICIENTS - 1) * W);
+  for (int m = N_COEFFICIENTS - 2; m >= 0; --m) value = value * t + load(a + m * W);
+  return value;
+}
+
+// A filter and its derivative with respect to t, which is Horner's rule differentiated.
+struct ValueAndSlope {
+  V value, slope;
+};
+MLFFD_INLINE ValueAndSlope value_and_slope(const float* polynomials, int filter, float t) {
+  const float* const a = polynomials + filter * (N_COEFFICIENTS * W);
+  V slope = load(a + (N_COEFFICIENTS - 1) * W), value = slope * t + load(a + (N_COEFFICIENTS - 2) * W);
+  for (int m = N_COEFFICIENTS - 3; m >= 0; --m) {
+    slope = slope * t + value;
+    value = value * t + load(a + m * W);
+  }
+  return {value, slope};
 }
 
 MLFFD_INLINE const float* row(const float* array, int atom, int parts) {
@@ -32,9 +47,9 @@ MLFFD_INLINE float* row(float* array, int atom, int parts) {
 
 MLFFD_INLINE void add(float* p, V x) { store(p, load(p) + x); }
 
-MLFFD_INLINE void add_gradient(float* p, bool accumulate, V r, V u0, V u1, V u2) {
+MLFFD_INLINE void add_gradient(float* p, bool accumulate, V t, V u0, V u1, V u2) {
   V4* const gradient = reinterpret_cast<V4*>(p);
-  const V4 sum = sums(r, u0, u1, u2);
+  const V4 sum = sums(t, u0, u1, u2);
   *gradient = accumulate ? *gradient + sum : sum;
 }
 
@@ -60,9 +75,9 @@ static void initial_forward(const PairRange& range, const float* table, const fl
     V s{}, v0{}, v1{}, v2{};
     visit(range.centers[i], [&](int p, auto both) __attribute__((always_inline)) {
       const Pair& pair = range.pairs[p];
-      const float* const rows = table_rows<INITIAL_FILTERS>(table, pair);
+      const float* const filters = polynomials<INITIAL_FILTERS>(table, pair);
       const float* const sent = row(phi, species[pair.atom], 2);
-      const V W_s = spline<INITIAL_FILTERS>(rows, pair.b, 0), W_vs = spline<INITIAL_FILTERS>(rows, pair.b, 1);
+      const V W_s = value(filters, 0, pair.t), W_vs = value(filters, 1, pair.t);
       const V m = W_vs * load(sent + W);
       s += W_s * load(sent);
       v0 += m * pair.u[0];
@@ -93,19 +108,18 @@ static void initial_reverse(const PairRange& range, const float* table, const fl
     const V g_s = load(g), g0 = load(g + W), g1 = load(g + 2 * W), g2 = load(g + 3 * W);
     for (int p = range.centers[i].begin; p < range.centers[i].end; ++p) {
       const Pair& pair = range.pairs[p];
-      const float* const rows = table_rows<INITIAL_FILTERS>(table, pair);
+      const float* const filters = polynomials<INITIAL_FILTERS>(table, pair);
       const float* const sent = row(phi, species[pair.atom], 2);
       const float* const h = row(G, pair.atom, S_PARTS);
-      const V W_vs = spline<INITIAL_FILTERS>(rows, pair.b, 1);
-      const V dW_s = spline<INITIAL_FILTERS>(rows, pair.db, 0),
-              dW_vs = spline<INITIAL_FILTERS>(rows, pair.db, 1);
+      const V dW_s = value_and_slope(filters, 0, pair.t).slope;
+      const auto [W_vs, dW_vs] = value_and_slope(filters, 1, pair.t);
       const V sent_vs = load(sent + W);
       const V k0 = sent_vs * g0 - phi_vs * load(h + W);
       const V k1 = sent_vs * g1 - phi_vs * load(h + 2 * W);
       const V k2 = sent_vs * g2 - phi_vs * load(h + 3 * W);
-      const V dr = (load(sent) * g_s + phi_s * load(h)) * dW_s +
+      const V dt = (load(sent) * g_s + phi_s * load(h)) * dW_s +
                    (k0 * pair.u[0] + k1 * pair.u[1] + k2 * pair.u[2]) * dW_vs;
-      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, W_vs * k0, W_vs * k1,
+      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dt, W_vs * k0, W_vs * k1,
                    W_vs * k2);
     }
   }
@@ -120,11 +134,11 @@ static void message_forward(const PairRange& range, const float* table, const fl
     V s{}, v0{}, v1{}, v2{};
     visit(range.centers[i], [&](int p, auto both) __attribute__((always_inline)) {
       const Pair& pair = range.pairs[p];
-      const float* const rows = table_rows<MESSAGE_FILTERS>(table, pair);
+      const float* const filters = polynomials<MESSAGE_FILTERS>(table, pair);
       const float* const n = row(M, pair.atom, M_PARTS);
-      const V W_s = spline<MESSAGE_FILTERS>(rows, pair.b, 0);
-      const V W_vs = spline<MESSAGE_FILTERS>(rows, pair.b, 1);
-      const V W_vv = spline<MESSAGE_FILTERS>(rows, pair.b, 2);
+      const V W_s = value(filters, 0, pair.t);
+      const V W_vs = value(filters, 1, pair.t);
+      const V W_vv = value(filters, 2, pair.t);
       const V x = W_vs * load(n + W);
       s += W_s * load(n);
       v0 += x * pair.u[0] + W_vv * load(n + 2 * W);
@@ -158,15 +172,15 @@ static void message_reverse(const PairRange& range, const float* table, const fl
     V gm_s{}, gm_vs{}, gm0{}, gm1{}, gm2{};
     visit(range.centers[i], [&](int p, auto both) __attribute__((always_inline)) {
       const Pair& pair = range.pairs[p];
-      const float* const rows = table_rows<MESSAGE_FILTERS>(table, pair);
+      const float* const filters = polynomials<MESSAGE_FILTERS>(table, pair);
       const float* const n = row(M, pair.atom, M_PARTS);
       const float* const h = row(G, pair.atom, S_PARTS);
       const V h_s = load(h), h0 = load(h + W), h1 = load(h + 2 * W), h2 = load(h + 3 * W);
       const V gu = g0 * pair.u[0] + g1 * pair.u[1] + g2 * pair.u[2];
       const V hu = h0 * pair.u[0] + h1 * pair.u[1] + h2 * pair.u[2];
-      const V W_s = spline<MESSAGE_FILTERS>(rows, pair.b, 0);
-      const V W_vs = spline<MESSAGE_FILTERS>(rows, pair.b, 1);
-      const V W_vv = spline<MESSAGE_FILTERS>(rows, pair.b, 2);
+      const auto [W_s, dW_s] = value_and_slope(filters, 0, pair.t);
+      const auto [W_vs, dW_vs] = value_and_slope(filters, 1, pair.t);
+      const auto [W_vv, dW_vv] = value_and_slope(filters, 2, pair.t);
       gm_s += W_s * h_s;
       gm_vs -= W_vs * hu;
       gm0 += W_vv * h0;
@@ -183,11 +197,11 @@ static void message_reverse(const PairRange& range, const float* table, const fl
       const V n_vs = load(n + W);
       const V d_vv =
           load(n + 2 * W) * g0 + load(n + 3 * W) * g1 + load(n + 4 * W) * g2 + m0 * h0 + m1 * h1 + m2 * h2;
-      const V dr = (load(n) * g_s + m_s * h_s) * spline<MESSAGE_FILTERS>(rows, pair.db, 0) +
-                   (n_vs * gu - m_vs * hu) * spline<MESSAGE_FILTERS>(rows, pair.db, 1) +
-                   d_vv * spline<MESSAGE_FILTERS>(rows, pair.db, 2);
+      const V dt = (load(n) * g_s + m_s * h_s) * dW_s +
+                   (n_vs * gu - m_vs * hu) * dW_vs +
+                   d_vv * dW_vv;
       const V x = W_vs * n_vs, y = W_vs * m_vs;
-      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dr, x * g0 - y * h0,
+      add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dt, x * g0 - y * h0,
                    x * g1 - y * h1, x * g2 - y * h2);
     });
     add(own, gm_s);
