@@ -36,7 +36,7 @@ class Network {
 
   float energy(int atom) const { return energies_[static_cast<std::size_t>(atom)]; }
 
-  // Sum over the chunks of dE/dr at fixed u and dE/du at fixed r, in a fixed order.
+  // Sum over the chunks of dE/dt at fixed u and dE/du at fixed t, in a fixed order; t is the position in an interval.
   void pair_gradient(std::size_t pair, double gradient[4]) const {
     for (int d = 0; d < 4; ++d) gradient[d] = 0.0;
     for (std::size_t chunk = 0; chunk < static_cast<std::size_t>(model_.n_chunks); ++chunk) {
@@ -74,7 +74,7 @@ class Network {
   Buffer<float> S_, G_, gM_, energies_;
   std::vector<Layer> layers_;                      // L - 1
   std::vector<Buffer<float>> scratch_;             // by thread
-  Buffer<float> pair_gradients_;                   // [chunk][pair][dr, du_x, du_y, du_z]
+  Buffer<float> pair_gradients_;                   // [chunk][pair][dt, du_x, du_y, du_z]
   Buffer<float> exchanged_;                        // (n_all, width)
   std::vector<std::atomic<bool>> has_begun_next_;  // by share of an edge loop
 };
