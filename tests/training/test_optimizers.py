@@ -69,4 +69,5 @@ def test_every_weight_is_trained_by_one_optimizer() -> None:
     by_adamw = {name for name, weight in student.named_parameters() if id(weight) in parts[1]}
     assert {name for name, weight in student.named_parameters() if weight.ndim != 2} < by_adamw
     assert {"painn.embedding.weight", "painn.readout.2.weight"} < by_adamw
+    assert {name for name, _ in student.named_parameters() if "filter" in name} < by_adamw
     assert "painn.readout.0.weight" not in by_adamw
