@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +192,31 @@ def test_a_forked_process_goes_on_without_the_threads() -> None:
     assert found.get(timeout=60) == expected
     child.join(60)
     assert child.exitcode == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_in_the_middle_of_a_call_can_compute() -> None:
+    potential, atoms = NativePotential(SHIPPED[1]), box_of_atoms(1500)
+    expected = evaluate(potential, atoms).energy
+    context = multiprocessing.get_context("fork")
+    found = context.Queue()
+    is_over = threading.Event()
+
+    def keep_busy() -> None:
+        while not is_over.is_set():
+            evaluate(potential, atoms)
+
+    thread = threading.Thread(target=keep_busy)
+    thread.start()
+    try:
+        for _ in range(5):  # one fork may fall between two calls
+            child = context.Process(target=lambda: found.put(evaluate(potential, atoms).energy), daemon=True)
+            child.start()
+            assert found.get(timeout=60) == pytest.approx(expected, abs=1e-9)
+            child.join(60)
+    finally:
+        is_over.set()
+        thread.join()
 
 
 @pytest.mark.skipif(shutil.which("localedef") is None, reason="no localedef to make a locale with")

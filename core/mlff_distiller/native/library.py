@@ -144,4 +144,8 @@ class Handle:
     def __del__(self) -> None:
         if self.address:
             self._free(self.address)
-            self.address = c_void_p()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Never free it: what it holds is not in order."""
+        self.address = c_void_p()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mlff_distiller.model.potential import Evaluation, Prediction
 from mlff_distiller.native.library import Handle, Results, check, load_library
 from mlff_distiller.units import virial_to_stress
 
+_alive: weakref.WeakSet[NativePotential] = weakref.WeakSet()
 SKIN = 0.5  # Å; a larger one is searched for less often, but visits more pairs in vain in every step
 
 
@@ -49,12 +52,21 @@ class NativePotential:
         self._library = library = load_library()
         self.metadata: Metadata = read_metadata(path)
         self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
-        self._system = Handle(
-            lambda p: library.mlffd_system_new(self._model.address, threads, p), library.mlffd_system_free
-        )
         self.threads, self.skin = threads, skin
+        self._start()
+        _alive.add(self)
+
+    def _start(self) -> None:
+        new, free = self._library.mlffd_system_new, self._library.mlffd_system_free
+        self._system = Handle(lambda p: new(self._model.address, self.threads, p), free)
         self._arrays = _Arrays(0)
         self._turn = threading.Lock()  # ctypes lets other threads run during a call
+
+    def start_again_if_interrupted(self) -> None:
+        """In a forked process: a thread that was in a call did not come along, and left memory half written and a lock held."""
+        if self._turn.locked():
+            self._system.abandon()
+            self._start()
 
     def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
         """Copied and pickled as the file that it came from: every object has memory of its own."""
@@ -198,3 +210,11 @@ class _Arrays:
             force_spread=self.force_spread.ctypes.data,
         )
         self.results = ctypes.byref(self._results)
+
+
+def _start_again() -> None:
+    for potential in list(_alive):
+        potential.start_again_if_interrupted()
+
+
+os.register_at_fork(after_in_child=_start_again)
