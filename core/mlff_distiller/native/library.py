@@ -144,8 +144,8 @@ class Handle:
     def __del__(self) -> None:
         if self.address:
             self._free(self.address)
-            self.abandon()
+            self.forget()
 
-    def abandon(self) -> None:
-        """Never free it: what it holds is not in order."""
+    def forget(self) -> None:
+        """Be null: the object is freed, or must never be."""
         self.address = c_void_p()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlff_distiller.checks import check_edges
-from mlff_distiller.errors import ConfigError, StructureError
+from mlff_distiller.errors import ConfigError, DistillerError, StructureError
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.graph import sum_atoms
 from mlff_distiller.model.potential import Evaluation, Prediction
@@ -53,20 +54,22 @@ class NativePotential:
         self.metadata: Metadata = read_metadata(path)
         self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
         self.threads, self.skin = threads, skin
-        self._start()
-        _alive.add(self)
-
-    def _start(self) -> None:
-        new, free = self._library.mlffd_system_new, self._library.mlffd_system_free
-        self._system = Handle(lambda p: new(self._model.address, self.threads, p), free)
+        self._system = self._new_system(threads)
         self._arrays = _Arrays(0)
         self._turn = threading.Lock()  # ctypes lets other threads run during a call
+        _alive.add(self)
 
-    def start_again_if_interrupted(self) -> None:
-        """In a forked process: a thread that was in a call did not come along, and left memory half written and a lock held."""
+    def _new_system(self, threads: int) -> Handle:
+        new, free = self._library.mlffd_system_new, self._library.mlffd_system_free
+        return Handle(lambda p: new(self._model.address, threads, p), free)
+
+    def _start_again_if_interrupted(self) -> None:
+        # In a forked process: a thread that was in a call did not come along, and left a lock held and memory half written.
         if self._turn.locked():
-            self._system.abandon()
-            self._start()
+            self._turn, self._arrays = threading.Lock(), _Arrays(0)
+            self._system.forget()
+            with suppress(DistillerError):  # without a system the next call says so
+                self._system = self._new_system(1)
 
     def __reduce__(self) -> tuple[type, tuple[Path, int, float]]:
         """Copied and pickled as the file that it came from: every object has memory of its own."""
@@ -212,9 +215,9 @@ class _Arrays:
         self.results = ctypes.byref(self._results)
 
 
-def _start_again() -> None:
+def _after_fork() -> None:
     for potential in list(_alive):
-        potential.start_again_if_interrupted()
+        potential._start_again_if_interrupted()
 
 
-os.register_at_fork(after_in_child=_start_again)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,7 +1,5 @@
 #include "model.h"
 
-#include <algorithm>
-
 #include "spline.h"
 
 namespace mlffd {
@@ -22,17 +20,12 @@ Buffer<float> chunked_table(const std::vector<double>& table, std::size_t n_rows
   return out;
 }
 
-// A spline table of `filters` × F channels for the kernels: the coefficients of each filter side by side.
+// A spline table of `filters` × F channels for the kernels.
 FilterTable filter_table(const SplineTable& spline, std::size_t filters, int width) {
-  const std::size_t F = spline.n_channels / filters, parts = filters * N_COEFFICIENTS;
-  const auto n_rows = static_cast<std::size_t>(spline.n_intervals);
-  std::vector<double> rows(spline.coefficients.size());
-  for (std::size_t row = 0; row < n_rows; ++row)
-    for (std::size_t m = 0; m < N_COEFFICIENTS; ++m)
-      for (std::size_t filter = 0; filter < filters; ++filter)
-        std::copy_n(&spline.coefficients[((row * N_COEFFICIENTS + m) * filters + filter) * F], F,
-                    &rows[(row * parts + filter * N_COEFFICIENTS + m) * F]);
-  return {chunked_table(rows, n_rows, parts, F, width), n_rows * parts * static_cast<std::size_t>(width)};
+  const auto n_intervals = static_cast<std::size_t>(spline.n_intervals);
+  const std::size_t parts = N_COEFFICIENTS * filters, F = spline.n_channels / filters;
+  return {chunked_table(spline.coefficients, n_intervals, parts, F, width),
+          n_intervals * parts * static_cast<std::size_t>(width)};
 }
 
 std::vector<Filter> filters_of(const Student& student) {

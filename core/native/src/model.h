@@ -12,7 +12,7 @@ namespace mlffd {
 
 // A filter table in float32, and the distance between its chunks.
 struct FilterTable {
-  Buffer<float> rows;        // [chunk][interval][filter][coefficient][width]
+  Buffer<float> rows;        // [chunk][interval][coefficient][filter][width]
   std::size_t chunk_stride;  // floats
 };
 

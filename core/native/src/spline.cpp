@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "error.h"
+
 namespace mlffd {
 namespace {
 
 constexpr int STEP = 64, MAX_INTERVALS = 4096;
+constexpr int ORDER = 4;  // of the error of a slope
 // Puts the table's share of the force error below that of float32; docs/native_engine.md has the measurement.
-constexpr double ACCEPTED_ERROR = 1.5e-6;
+constexpr double ACCEPTED_ERROR = 5e-7;
 constexpr int N_SAMPLES = 499;  // a prime: the samples meet the intervals at all positions
 
 }  // namespace
@@ -68,13 +71,17 @@ double table_error(const Filter& filter, const SplineTable& table) {
 }
 
 int choose_intervals(const std::vector<Filter>& filters) {
-  for (int n = STEP; n < MAX_INTERVALS; n += STEP) {
-    const auto accurate = [&](const Filter& filter) {
-      return table_error(filter, tabulate(filter, n)) <= ACCEPTED_ERROR;
-    };
-    if (std::all_of(filters.begin(), filters.end(), accurate)) return n;
+  for (int n = STEP;;) {
+    double error = 0.0;
+    for (const Filter& filter : filters) error = std::max(error, table_error(filter, tabulate(filter, n)));
+    if (error <= ACCEPTED_ERROR) return n;
+    if (n == MAX_INTERVALS)
+      throw ArtifactError(
+          "its radial filters are too sharp for the tables of the native engine; use the TorchScript backend");
+    const double wanted = n * std::pow(error / ACCEPTED_ERROR, 1.0 / ORDER);
+    const int next = static_cast<int>(std::min<double>(wanted, MAX_INTERVALS)) / STEP * STEP + STEP;
+    n = std::clamp(next, n + STEP, MAX_INTERVALS);
   }
-  return MAX_INTERVALS;
 }
 
 }  // namespace mlffd

@@ -27,7 +27,8 @@ SplineTable tabulate(const Filter& filter, int n_intervals);
 // and over distances weighted by r², as neighbours are in a liquid.
 double table_error(const Filter& filter, const SplineTable& table);
 
-// The smallest number of intervals, common to all filters, whose tables are accurate enough.
+// A number of intervals, common to all filters and a multiple of 64, whose tables are accurate enough. Throws
+// ArtifactError where there is none.
 int choose_intervals(const std::vector<Filter>& filters);
 
 }  // namespace mlffd

@@ -111,7 +111,7 @@ struct Kernels {
   void (*final)(const UpdateLayer&, const ReadoutLayer&, const NodeBlock&, float* energies);
 };
 
-// Of a filter table: [interval][filter][coefficient][width].
+// Of a filter table: [interval][coefficient][filter][width].
 constexpr int INITIAL_FILTERS = 2, MESSAGE_FILTERS = 3, N_COEFFICIENTS = 5;
 
 }  // namespace mlffd

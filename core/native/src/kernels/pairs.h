@@ -17,10 +17,11 @@ MLFFD_INLINE const float* polynomials(const float* table, const Pair& pair) {
 }
 
 // A filter by Horner's rule.
+template <int FILTERS>
 MLFFD_INLINE V value(const float* polynomials, int filter, float t) {
-  const float* const a = polynomials + filter * (N_COEFFICIENTS * W);
-  V value = load(a + (N_COEFFICIENTS - 1) * W);
-  for (int m = N_COEFFICIENTS - 2; m >= 0; --m) value = value * t + load(a + m * W);
+  const auto a = [&](int m) { return load(polynomials + (m * FILTERS + filter) * W); };
+  V value = a(N_COEFFICIENTS - 1);
+  for (int m = N_COEFFICIENTS - 2; m >= 0; --m) value = value * t + a(m);
   return value;
 }
 
@@ -28,12 +29,13 @@ MLFFD_INLINE V value(const float* polynomials, int filter, float t) {
 struct ValueAndSlope {
   V value, slope;
 };
+template <int FILTERS>
 MLFFD_INLINE ValueAndSlope value_and_slope(const float* polynomials, int filter, float t) {
-  const float* const a = polynomials + filter * (N_COEFFICIENTS * W);
-  V slope = load(a + (N_COEFFICIENTS - 1) * W), value = slope * t + load(a + (N_COEFFICIENTS - 2) * W);
+  const auto a = [&](int m) { return load(polynomials + (m * FILTERS + filter) * W); };
+  V slope = a(N_COEFFICIENTS - 1), value = slope * t + a(N_COEFFICIENTS - 2);
   for (int m = N_COEFFICIENTS - 3; m >= 0; --m) {
     slope = slope * t + value;
-    value = value * t + load(a + m * W);
+    value = value * t + a(m);
   }
   return {value, slope};
 }
@@ -77,7 +79,7 @@ static void initial_forward(const PairRange& range, const float* table, const fl
       const Pair& pair = range.pairs[p];
       const float* const filters = polynomials<INITIAL_FILTERS>(table, pair);
       const float* const sent = row(phi, species[pair.atom], 2);
-      const V W_s = value(filters, 0, pair.t), W_vs = value(filters, 1, pair.t);
+      const V W_s = value<INITIAL_FILTERS>(filters, 0, pair.t), W_vs = value<INITIAL_FILTERS>(filters, 1, pair.t);
       const V m = W_vs * load(sent + W);
       s += W_s * load(sent);
       v0 += m * pair.u[0];
@@ -111,8 +113,8 @@ static void initial_reverse(const PairRange& range, const float* table, const fl
       const float* const filters = polynomials<INITIAL_FILTERS>(table, pair);
       const float* const sent = row(phi, species[pair.atom], 2);
       const float* const h = row(G, pair.atom, S_PARTS);
-      const V dW_s = value_and_slope(filters, 0, pair.t).slope;
-      const auto [W_vs, dW_vs] = value_and_slope(filters, 1, pair.t);
+      const V dW_s = value_and_slope<INITIAL_FILTERS>(filters, 0, pair.t).slope;
+      const auto [W_vs, dW_vs] = value_and_slope<INITIAL_FILTERS>(filters, 1, pair.t);
       const V sent_vs = load(sent + W);
       const V k0 = sent_vs * g0 - phi_vs * load(h + W);
       const V k1 = sent_vs * g1 - phi_vs * load(h + 2 * W);
@@ -136,9 +138,9 @@ static void message_forward(const PairRange& range, const float* table, const fl
       const Pair& pair = range.pairs[p];
       const float* const filters = polynomials<MESSAGE_FILTERS>(table, pair);
       const float* const n = row(M, pair.atom, M_PARTS);
-      const V W_s = value(filters, 0, pair.t);
-      const V W_vs = value(filters, 1, pair.t);
-      const V W_vv = value(filters, 2, pair.t);
+      const V W_s = value<MESSAGE_FILTERS>(filters, 0, pair.t);
+      const V W_vs = value<MESSAGE_FILTERS>(filters, 1, pair.t);
+      const V W_vv = value<MESSAGE_FILTERS>(filters, 2, pair.t);
       const V x = W_vs * load(n + W);
       s += W_s * load(n);
       v0 += x * pair.u[0] + W_vv * load(n + 2 * W);
@@ -178,9 +180,9 @@ static void message_reverse(const PairRange& range, const float* table, const fl
       const V h_s = load(h), h0 = load(h + W), h1 = load(h + 2 * W), h2 = load(h + 3 * W);
       const V gu = g0 * pair.u[0] + g1 * pair.u[1] + g2 * pair.u[2];
       const V hu = h0 * pair.u[0] + h1 * pair.u[1] + h2 * pair.u[2];
-      const auto [W_s, dW_s] = value_and_slope(filters, 0, pair.t);
-      const auto [W_vs, dW_vs] = value_and_slope(filters, 1, pair.t);
-      const auto [W_vv, dW_vv] = value_and_slope(filters, 2, pair.t);
+      const auto [W_s, dW_s] = value_and_slope<MESSAGE_FILTERS>(filters, 0, pair.t);
+      const auto [W_vs, dW_vs] = value_and_slope<MESSAGE_FILTERS>(filters, 1, pair.t);
+      const auto [W_vv, dW_vv] = value_and_slope<MESSAGE_FILTERS>(filters, 2, pair.t);
       gm_s += W_s * h_s;
       gm_vs -= W_vs * hu;
       gm0 += W_vv * h0;
