@@ -100,8 +100,12 @@ def cut_parts(labels: Path, output: Path) -> dict[str, Path]:
     blocks = np.split(np.arange(len(dataset)), [first, second])
     parts = {}
     for name, block in zip(SEEDS, blocks, strict=True):
-        parts[name] = output / f"{name}.h5"
-        write_dataset(parts[name], dataset.select(block))
+        part, parts[name] = dataset.select(block), output / f"{name}.h5"
+        if parts[name].exists() and read_dataset(parts[name]).sha256() != part.sha256():
+            raise ConfigError(
+                f"{parts[name]} has frames of another run; choose another --output, or delete it"
+            )
+        write_dataset(parts[name], part)
     return parts
 
 

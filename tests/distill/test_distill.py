@@ -383,6 +383,31 @@ def test_an_element_that_only_the_test_part_has_is_found_before_training(tmp_pat
     distill(taught, tmp_path / "taught", show_progress=False)
 
 
+def test_an_element_that_the_start_does_not_know_is_found_before_sampling(tmp_path: Path) -> None:
+    asked = config(data={"molecules": ["C[Si](C)(C)C", "CO", "CCO", "CC"]}, init="ultra-tiny")
+    with pytest.raises(
+        ConfigError, match="ultra-tiny, .* does not know Si of the molecules of .*leave 'init' out"
+    ):
+        distill(asked, tmp_path / "run", show_progress=False)
+    assert not list((tmp_path / "run" / "data").glob("train.h5*"))
+
+
+def test_an_element_of_labelled_frames_that_the_start_does_not_know(tmp_path: Path) -> None:
+    dataset = make_dataset(16)
+    dataset.atomic_numbers[dataset.atomic_numbers == 8] = 14
+    write_dataset(tmp_path / "silicon.h5", dataset)
+    data = {"datasets": [str(tmp_path / "silicon.h5")], "fractions": [0.5, 0.25, 0.25]}
+    with pytest.raises(ConfigError, match="does not know Si of the train part"):
+        distill(config(data=data, init="ultra-tiny"), tmp_path / "run", show_progress=False)
+
+
+def test_the_size_of_the_start_is_looked_at_before_sampling(tmp_path: Path) -> None:
+    asked = config(data={"molecules": ["CO", "CCO", "CC"]}, students=["tiny"], init="ultra-tiny")
+    with pytest.raises(ConfigError, match="not those of the preset 'tiny'; take 'ultra-tiny'"):
+        distill(asked, tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_part_of_several_files(tmp_path: Path) -> None:
     files = []
     for seed in range(2):

@@ -509,6 +509,25 @@ def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path)
     assert run.returncode == 0, run.stdout
 
 
+def test_a_source_tree_is_compiled_with_the_mpi_of_the_compiler_wrapper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Open MPI of Debian has it: its header is in none of the usual places, and LAMMPS has one of its own without MPI."""
+    for header in ("lammps/src/pair.h", "lammps/src/STUBS/mpi.h", "openmpi/include/mpi.h"):
+        (tmp_path / header).parent.mkdir(parents=True)
+        (tmp_path / header).touch()
+    wrapper = tmp_path / "bin" / "mpicxx"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        f"#!/bin/sh\necho g++ -I{tmp_path}/openmpi/include -I{tmp_path}/openmpi -pthread -lmpi\n"
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
+    assert find_toolchain(tmp_path / "lammps").mpi_headers == tmp_path / "openmpi" / "include"
+    (tmp_path / "lammps/src/STUBS/libmpi_stubs.a").touch()  # it was compiled without MPI
+    assert find_toolchain(tmp_path / "lammps").mpi_headers == tmp_path / "lammps/src/STUBS"
+
+
 @pytest.mark.slow
 def test_a_plugin_of_other_integers_or_another_version_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

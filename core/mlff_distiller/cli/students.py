@@ -15,7 +15,9 @@ from mlff_distiller.errors import ConfigError
 def train(
     datasets: Annotated[list[str], typer.Argument(help="Labelled files: .h5, .xyz or .extxyz.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("run"),
-    preset: Annotated[str, typer.Option(help="original, tiny or ultra-tiny.")] = "tiny",
+    preset: Annotated[
+        str | None, typer.Option(help="original, tiny or ultra-tiny; default that of --init, or tiny.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the student.")] = "student",
     init: Annotated[str | None, typer.Option(help="Student to start from: a name or a file.")] = None,
     committee: Annotated[
@@ -28,9 +30,11 @@ def train(
 
     Example:  mlffd train labels.h5 --preset ultra-tiny -o run --set training.epochs=20
     """
+    from mlff_distiller.commands.students import choose_preset
+
     values = {
         "name": name,
-        "students": [preset],
+        "students": [preset or choose_preset(init)],
         "seed": seed,
         "data": {"datasets": datasets},
         "init": init,

@@ -13,7 +13,8 @@ from mlff_distiller.distill import DistillConfig, StudentReport, distill
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Provenance, read_metadata
 from mlff_distiller.export.write import SUFFIXES, write_artifact
-from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load_model
+from mlff_distiller.model.presets import preset_with
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load_model, load_student
 from mlff_distiller.training.checkpoint import read_checkpoint
 from mlff_distiller.training.trainer import Reporter
 from mlff_distiller.units import MEV
@@ -36,6 +37,15 @@ def export_student(source: str, output: Path, name: str | None) -> Path:
     else:
         provenance = read_metadata(path).provenance
     return write_artifact(load_model(path), name or output.stem, provenance, output)
+
+
+def choose_preset(init: str | None) -> str:
+    """The preset of the student to start from, or ``tiny``."""
+    if init is None:
+        return "tiny"
+    student = load_student(init)
+    # a student of other sizes is refused with its sizes, whichever preset is asked for
+    return preset_with(student.n_features, student.n_interactions, student.n_rbf) or "tiny"
 
 
 def distill_with_progress(config: DistillConfig, output: Path, console: Console) -> list[StudentReport]:

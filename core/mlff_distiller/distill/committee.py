@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -12,10 +13,10 @@ from scipy.stats import spearmanr
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.metrics import dataset_graph
-from mlff_distiller.export.artifact import Provenance
+from mlff_distiller.export.artifact import Provenance, read_metadata
 from mlff_distiller.export.write import write_artifact
 from mlff_distiller.model.committee import CommitteeForceField, force_spread
-from mlff_distiller.registry import artifact_path, load_student
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load_student
 
 MAX_ATOMS = 1024  # held at once, as in `predict_dataset`
 
@@ -62,5 +63,14 @@ def join_students(sources: Sequence[str], output: Path) -> Path:
     if output.suffix != ".pt":
         raise ConfigError(f"expected an output that ends in .pt, got {output}: a committee has no ONNX form")
     committee = CommitteeForceField([load_student(source) for source in sources])
-    provenance = Provenance(training={"members": [str(artifact_path(source)) for source in sources]})
+    paths = [artifact_path(source) for source in sources]
+    provenance = Provenance(_common_teacher(paths), training={"members": [str(path) for path in paths]})
     return write_artifact(committee, output.stem, provenance, output)
+
+
+def _common_teacher(paths: Sequence[Path]) -> dict[str, Any]:
+    """What all artifacts record; a checkpoint records none."""
+    teachers = [
+        {} if path.suffix == CHECKPOINT_SUFFIX else read_metadata(path).provenance.teacher for path in paths
+    ]
+    return teachers[0] if all(teacher == teachers[0] for teacher in teachers) else {}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.data.dataset import NOT_RECORDED, Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
 from mlff_distiller.data.molecules import molecules as builtin_molecules
 from mlff_distiller.data.sampling import sample_molecules, sample_structures
-from mlff_distiller.data.sampling.conformers import canonical_smiles
+from mlff_distiller.data.sampling.conformers import atomic_numbers, canonical_smiles
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.splitting import split_by_molecule
 from mlff_distiller.distill.config import DataConfig, DistillConfig, matching_files
 from mlff_distiller.errors import ConfigError
+from mlff_distiller.registry import load_student
 
 PARTS = ("train", "valid", "test")
 
@@ -68,6 +70,21 @@ def _parts(config: DistillConfig, folder: Path, show_progress: bool) -> dict[str
             _molecules(data), data.n_molecules, data.fractions, config.seed
         ).items()
     }
+
+
+def check_known_elements(numbers: Collection[int], init: str, what: str) -> None:
+    """Whether a training that starts from a student can use these atomic numbers.
+
+    Raises:
+        ConfigError: The student does not know one of them.
+    """
+    unknown = sorted(set(numbers) - set(load_student(init).elements))
+    if unknown:
+        symbols = ", ".join(chemical_symbols[z] for z in unknown)
+        raise ConfigError(
+            f"{init}, the student to start from, does not know {symbols} of {what}; leave 'init' out and bring some hundred "
+            "molecules, since a training from random weights needs more"
+        )
 
 
 def read_smiles(path: Path) -> list[str]:
@@ -130,6 +147,9 @@ def split_smiles(
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
     _claim_sources(output, output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles))
+    if config.init is not None:  # labelling may take hours
+        numbers = {number for molecule in smiles for number in atomic_numbers(molecule)}
+        check_known_elements(numbers, config.init, f"the molecules of {output.stem}")
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
     return read_dataset(output)

@@ -23,7 +23,7 @@ from mlff_distiller.data.splitting import molecules_by_structure, molecules_in, 
 from mlff_distiller.data.statistics import fit_reference_energies, min_distances
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
-from mlff_distiller.distill.data import prepare_parts
+from mlff_distiller.distill.data import check_known_elements, prepare_parts
 from mlff_distiller.distill.guide import mix_labels, mixed_sha256
 from mlff_distiller.errors import ConfigError, TrainingError
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
@@ -33,7 +33,7 @@ from mlff_distiller.export.write import write_artifacts
 from mlff_distiller.json_file import write_json
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.model.potential import StudentForceField
-from mlff_distiller.model.presets import PRESETS, build_student
+from mlff_distiller.model.presets import build_student, preset_with
 from mlff_distiller.registry import load_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.hessian import HessianPairs
@@ -81,6 +81,9 @@ def distill(
         DistillerError: Any step failed; the message says which and what to do.
     """
     _check_processes(config)
+    if config.init is not None:
+        for preset in config.students:
+            _initial_student(config.init, preset)  # before anything is sampled
     _claim(output, config)
     parts = prepare_parts(config, output / "data", show_progress)
     _check_elements(parts, config.init)
@@ -149,7 +152,8 @@ def _check_elements(parts: Mapping[str, Dataset], init: str | None) -> None:
     """Find out before the training, not after it, that a student could not be tested."""
     known = set(parts["train"].atomic_numbers.tolist())
     if init is not None:
-        known |= set(load_student(init).elements)
+        check_known_elements(known, init, "the train part")
+        known = set(load_student(init).elements)
     for name in ("valid", "test"):
         unknown = sorted(set(parts[name].atomic_numbers.tolist()) - known)
         if unknown:
@@ -268,12 +272,14 @@ def _new_student(config: DistillConfig, preset: str, train_data: Dataset) -> Stu
 
 
 def _initial_student(source: str, preset: str) -> StudentForceField:
-    student, size = load_student(source), PRESETS[preset]
+    student = load_student(source)
     found = (student.n_features, student.n_interactions, student.n_rbf)
-    if found != (size.n_features, size.n_interactions, size.n_rbf):
+    own = preset_with(*found)
+    if own != preset:
         raise ConfigError(
             f"{source} has the sizes {found} (features, message passes, radial functions), which are not those of the preset "
-            f"{preset!r}; choose its own preset"
+            f"{preset!r}; "
+            + (f"take {own!r}" if own else "no preset has them, so it cannot be trained further")
         )
     return student.requires_grad_(True)
 

@@ -21,7 +21,7 @@ from mlff_distiller.errors import ConfigError, DatasetError
 from mlff_distiller.evaluation.audit import REGIME, Audit, FrameErrors, choose_parts
 from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.json_file import write_json
-from mlff_distiller.model.presets import PRESETS
+from mlff_distiller.model.presets import preset_with
 
 RECIPE = "improve.yaml"
 PARTS = ("worst", "valid", "test")
@@ -178,11 +178,8 @@ def preset_of(metadata: Metadata) -> str | None:
     """The preset that a student can be trained further with; None for other sizes and for committees."""
     if metadata.n_members > 1:
         return None
-    sizes = {
-        (preset.n_features, preset.n_interactions, preset.n_rbf): name for name, preset in PRESETS.items()
-    }
     found = metadata.architecture
-    return sizes.get((found["n_features"], found["n_interactions"], found["n_rbf"]))
+    return preset_with(found["n_features"], found["n_interactions"], found["n_rbf"])
 
 
 def _sampling(audit: Audit, run: AuditedRun) -> dict[str, Any]:

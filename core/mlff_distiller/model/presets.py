@@ -55,3 +55,11 @@ def build_student(
         max_z=max(elements),
         elements=elements,
     )
+
+
+def preset_with(n_features: int, n_interactions: int, n_rbf: int) -> str | None:
+    """The preset of these sizes; None if there is none."""
+    for name, preset in PRESETS.items():
+        if (preset.n_features, preset.n_interactions, preset.n_rbf) == (n_features, n_interactions, n_rbf):
+            return name
+    return None

@@ -55,6 +55,11 @@ def n_heavy_atoms(smiles: str) -> int:
     return parse_smiles(smiles).GetNumHeavyAtoms()
 
 
+def atomic_numbers(smiles: str) -> set[int]:
+    """The elements of a molecule, hydrogen included."""
+    return {atom.GetAtomicNum() for atom in parse_smiles(smiles).GetAtoms()}
+
+
 def embed(smiles: str, rng: np.random.Generator, settings: ConformerConfig) -> list[Atoms]:
     """Conformers of a molecule, relaxed by MMFF94 where it knows the atoms.
 
