@@ -209,6 +209,23 @@ def test_usage_mistakes_have_status_two(mlffd: Run) -> None:
     assert "--nonsense" in err
 
 
+def test_fine_tuning_takes_the_size_of_the_start(mlffd: Run, labels: Path, artifact: Path) -> None:
+    quick = [
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "training.compile=false",
+        "--set",
+        "data.fractions=[0.5,0.25,0.25]",
+    ]
+    status, _, err = mlffd("train", "labels.h5", "--init", "student.pt", "-o", "run", *quick)
+    assert status == 0, err
+    found, expected = (
+        load(path).metadata.architecture for path in (Path("run/student/student.pt"), artifact)
+    )
+    assert found["n_features"] == expected["n_features"]
+
+
 def test_fine_tuning_with_another_preset_is_an_error(mlffd: Run, labels: Path, artifact: Path) -> None:
     status, _, err = mlffd("train", "labels.h5", "--preset", "tiny", "--init", "student.pt", "-o", "run")
     assert status == 1
@@ -254,9 +271,10 @@ def test_committee_of_files(mlffd: Run, tmp_path: Path) -> None:
     for k in (0, 1):
         torch.manual_seed(k)
         student = build_student("ultra-tiny", elements=[1, 6, 8])
-        write_artifact(student, f"{k}", Provenance(), tmp_path / f"{k}.pt")
+        write_artifact(student, f"{k}", Provenance(teacher={"teacher": "gfn2-xtb"}), tmp_path / f"{k}.pt")
     status, out, _ = mlffd("committee", "0.pt", "1.pt", "-o", "both.pt")
-    assert (status, load(tmp_path / "both.pt").metadata.n_members) == (0, 2), out
+    metadata = load(tmp_path / "both.pt").metadata
+    assert (status, metadata.n_members, metadata.provenance.teacher) == (0, 2, {"teacher": "gfn2-xtb"}), out
     status, _, err = mlffd("committee", "0.pt", "1.pt", "-o", "both.onnx")
     assert (status, "no ONNX form" in err) == (1, True)
     status, _, err = mlffd("committee", "0.pt", "tiny", "-o", "c.pt")
