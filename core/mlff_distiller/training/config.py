@@ -40,7 +40,7 @@ class OptimizerConfig:
 
     Attributes:
         kind: ``adamw`` (the default), or ``muon`` for the matrices between features and AdamW for the rest: fewer steps to the
-            same error, at the price of more rounding in float32 (docs/training.md).
+            same error, but take a weight decay of 0.1 with it (docs/training.md).
         learning_rate: Highest; 0.001.
         weight_decay: Of the matrices; 1e-6.
         warmup: Fraction of all steps; 0.02.
