@@ -146,10 +146,10 @@ def split_smiles(
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
-    _claim_sources(output, output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles))
     if config.init is not None:  # labelling may take hours
         numbers = {number for molecule in smiles for number in atomic_numbers(molecule)}
         check_known_elements(numbers, config.init, f"the molecules of {output.stem}")
+    _claim_sources(output, output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles))
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))
     return read_dataset(output)

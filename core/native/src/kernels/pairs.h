@@ -199,9 +199,8 @@ static void message_reverse(const PairRange& range, const float* table, const fl
       const V n_vs = load(n + W);
       const V d_vv =
           load(n + 2 * W) * g0 + load(n + 3 * W) * g1 + load(n + 4 * W) * g2 + m0 * h0 + m1 * h1 + m2 * h2;
-      const V dt = (load(n) * g_s + m_s * h_s) * dW_s +
-                   (n_vs * gu - m_vs * hu) * dW_vs +
-                   d_vv * dW_vv;
+      const V dt =
+          (load(n) * g_s + m_s * h_s) * dW_s + (n_vs * gu - m_vs * hu) * dW_vs + d_vv * dW_vv;
       const V x = W_vs * n_vs, y = W_vs * m_vs;
       add_gradient(pair_gradient + 4 * static_cast<std::size_t>(p), accumulate, dt, x * g0 - y * h0,
                    x * g1 - y * h1, x * g2 - y * h2);
