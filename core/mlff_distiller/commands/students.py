@@ -40,7 +40,12 @@ def export_student(source: str, output: Path, name: str | None) -> Path:
 
 
 def choose_preset(init: str | None) -> str:
-    """The preset of the student to start from, or ``tiny``."""
+    """The preset of the student to start from, or ``tiny``.
+
+    Raises:
+        ArtifactError: There is no such student, its file is damaged, or it holds a committee.
+        CheckpointError: The checkpoint is damaged.
+    """
     if init is None:
         return "tiny"
     student = load_student(init)

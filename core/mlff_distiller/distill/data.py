@@ -72,13 +72,19 @@ def _parts(config: DistillConfig, folder: Path, show_progress: bool) -> dict[str
     }
 
 
-def check_known_elements(numbers: Collection[int], init: str, what: str) -> None:
+def check_known_elements(numbers: Collection[int], known: Collection[int], init: str, what: str) -> None:
     """Whether a training that starts from a student can use these atomic numbers.
+
+    Args:
+        numbers: Atomic numbers of the data.
+        known: Those that the student knows.
+        init: The student's name or file, for the message.
+        what: The data, for the message.
 
     Raises:
         ConfigError: The student does not know one of them.
     """
-    unknown = sorted(set(numbers) - set(load_student(init).elements))
+    unknown = sorted(set(numbers) - set(known))
     if unknown:
         symbols = ", ".join(chemical_symbols[z] for z in unknown)
         raise ConfigError(
@@ -148,7 +154,8 @@ def split_smiles(
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
     if config.init is not None:  # labelling may take hours
         numbers = {number for molecule in smiles for number in atomic_numbers(molecule)}
-        check_known_elements(numbers, config.init, f"the molecules of {output.stem}")
+        known = load_student(config.init).elements
+        check_known_elements(numbers, known, config.init, f"the molecules of {output.stem}")
     _claim_sources(output, output.with_suffix(".smi"), "".join(f"{molecule}\n" for molecule in smiles))
     if not output.exists():
         sample_molecules(smiles, output=output, **_sampling_arguments(config, show_progress))

@@ -152,8 +152,8 @@ def _check_elements(parts: Mapping[str, Dataset], init: str | None) -> None:
     """Find out before the training, not after it, that a student could not be tested."""
     known = set(parts["train"].atomic_numbers.tolist())
     if init is not None:
-        check_known_elements(known, init, "the train part")
-        known = set(load_student(init).elements)
+        found, known = known, set(load_student(init).elements)
+        check_known_elements(found, known, init, "the train part")
     for name in ("valid", "test"):
         unknown = sorted(set(parts[name].atomic_numbers.tolist()) - known)
         if unknown:

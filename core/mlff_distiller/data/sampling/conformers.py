@@ -56,7 +56,11 @@ def n_heavy_atoms(smiles: str) -> int:
 
 
 def atomic_numbers(smiles: str) -> set[int]:
-    """The elements of a molecule, hydrogen included."""
+    """The elements of a molecule, hydrogen included.
+
+    Raises:
+        EmbeddingError: The SMILES cannot be read, or is of more than one molecule.
+    """
     return {atom.GetAtomicNum() for atom in parse_smiles(smiles).GetAtoms()}
 
 
