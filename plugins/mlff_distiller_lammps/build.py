@@ -128,8 +128,8 @@ def _mpi_headers(folders: Sequence[Path]) -> Path:
 
 
 def _folders_of_wrapper() -> list[Path]:
-    """Where ``mpicxx`` on the PATH has its headers; MPICH and Open MPI both know ``-show``."""
-    wrapper = shutil.which("mpicxx")
+    """Where ``mpicxx`` has its headers, that of the PATH or else of this Python; MPICH and Open MPI know ``-show``."""
+    wrapper = shutil.which("mpicxx") or shutil.which("mpicxx", path=str(Path(sys.prefix) / "bin"))
     if wrapper is None:
         return []
     shown = subprocess.run([wrapper, "-show"], capture_output=True, text=True, check=False)

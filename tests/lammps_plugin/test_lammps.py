@@ -509,10 +509,9 @@ def test_a_source_tree_gives_a_plugin_that_is_loaded_by_its_path(tmp_path: Path)
     assert run.returncode == 0, run.stdout
 
 
-def test_a_source_tree_is_compiled_with_the_mpi_of_the_compiler_wrapper(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As Open MPI of Debian has it: its header is in none of the usual places, and LAMMPS has one of its own without MPI."""
+@pytest.fixture
+def source_tree_of_open_mpi(tmp_path: Path) -> Path:
+    """As Debian has it: the header is in none of the usual places, and LAMMPS has one of its own for use without MPI."""
     for header in ("lammps/src/pair.h", "lammps/src/STUBS/mpi.h", "openmpi/include/mpi.h"):
         (tmp_path / header).parent.mkdir(parents=True)
         (tmp_path / header).touch()
@@ -522,10 +521,31 @@ def test_a_source_tree_is_compiled_with_the_mpi_of_the_compiler_wrapper(
         f"#!/bin/sh\necho g++ -I{tmp_path}/openmpi/include -I{tmp_path}/openmpi -pthread -lmpi\n"
     )
     wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
-    assert find_toolchain(tmp_path / "lammps").mpi_headers == tmp_path / "openmpi" / "include"
-    (tmp_path / "lammps/src/STUBS/libmpi_stubs.a").touch()  # it was compiled without MPI
-    assert find_toolchain(tmp_path / "lammps").mpi_headers == tmp_path / "lammps/src/STUBS"
+    return tmp_path / "lammps"
+
+
+def test_a_source_tree_is_compiled_with_the_mpi_of_the_wrapper_on_the_path(
+    source_tree_of_open_mpi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert find_toolchain(source_tree_of_open_mpi).mpi_headers == tmp_path / "openmpi" / "include"
+
+
+def test_the_wrapper_of_an_environment_that_is_not_activated_is_found(
+    source_tree_of_open_mpi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = find_toolchain(None).compiler
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "g++").symlink_to(compiler)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert find_toolchain(source_tree_of_open_mpi).mpi_headers == tmp_path / "openmpi" / "include"
+
+
+def test_a_source_tree_compiled_without_mpi_has_the_header_of_its_own(source_tree_of_open_mpi: Path) -> None:
+    stubs = source_tree_of_open_mpi / "src" / "STUBS"
+    (stubs / "libmpi_stubs.a").touch()
+    assert find_toolchain(source_tree_of_open_mpi).mpi_headers == stubs
 
 
 @pytest.mark.slow
