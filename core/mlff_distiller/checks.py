@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mlff_distiller.errors import StructureError
 
+FURTHEST = 1e9  # Å from the origin, where float64 still resolves 1e-7 Å
 MIN_DISTANCE = (
     0.3  # Å; no bond is shorter than half of H2's 0.74 Å, so anything closer is a mistake in the input
 )
@@ -65,13 +66,14 @@ def check_edges(n_atoms: int, edge_index: Tensor, edge_vec: Tensor, batch: Tenso
     check_batch(n_atoms, batch)
 
 
-def check_positions(positions: Tensor, cell: Tensor, pbc: Tensor) -> None:
-    """Finite positions, and a cell that spans every periodic direction.
+def check_positions(positions: Tensor, cell: Tensor, pbc: Tensor, furthest: float = FURTHEST) -> None:
+    """Finite positions not too far away, and a cell that spans every periodic direction.
 
     Args:
         positions: (N, 3) Å.
         cell: (B, 3, 3) Å.
         pbc: (B, 3) bool.
+        furthest: Å from the origin.
 
     Raises:
         StructureError: Names the first atom or structure at fault.
@@ -81,6 +83,12 @@ def check_positions(positions: Tensor, cell: Tensor, pbc: Tensor) -> None:
         atom = int((~finite).nonzero()[0, 0])
         raise StructureError(
             f"the position of atom {atom} is not finite (NaN or infinite); look for the step that produced it"
+        )
+    is_far = (positions.abs() > furthest).any(dim=1)  # (N,)
+    if bool(is_far.any()):
+        atom = int(is_far.nonzero()[0, 0])
+        raise StructureError(
+            f"the position of atom {atom} is more than 1e9 Å from the origin; look for the step that produced it"
         )
     for b in range(cell.shape[0]):
         n_periodic = int(pbc[b].sum())
@@ -110,6 +118,23 @@ def check_species(species: Tensor, atomic_numbers: Tensor, known: str) -> None:
         raise StructureError(
             f"atom {atom} has atomic number {int(atomic_numbers[atom])}, which this student does not know; "
             f"it knows {known}. Choose or distil a student with that element"
+        )
+
+
+def check_results(energy: Tensor, forces: Tensor) -> None:
+    """Energies and forces that are numbers.
+
+    Args:
+        energy: (B,) eV.
+        forces: (N, 3) eV/Å.
+
+    Raises:
+        StructureError: One is not finite.
+    """
+    if not bool(torch.isfinite(energy).all() & torch.isfinite(forces).all()):
+        raise StructureError(
+            "the energy or a force is not finite: too many atoms are too close to one another for this precision; look at the "
+            "structure"
         )
 
 

@@ -1,4 +1,4 @@
-"""The errors that a user can mend. Each message says what was expected, what came, and what to do.
+"""The errors that a user can fix. Each message says what was expected, what came, and what to do.
 
 The command line prints these without a traceback and exits with status 1; every other exception is a defect of
 this package and keeps its traceback.

@@ -17,6 +17,7 @@ BLOCK_PAIRS = 2_000_000  # pairs held at once by torch_neighbors: bounds its mem
 CACHED_PAIRS = (
     300_000  # the same of torch_cell_neighbors, whose gathers are three times faster within a CPU's cache
 )
+FAR = 1e5  # Å: vesin ends the process, with a division by zero, where its grid of cells would be some 1e6 Å wide
 FEW_ATOMS = 100  # up to here comparing all pairs is faster than sorting atoms into bins
 
 
@@ -37,6 +38,9 @@ def vesin_neighbors(positions: Tensor, cell: Tensor, pbc: Tensor, cutoff: float)
     import numpy as np
     import vesin
 
+    extent = torch.cat([positions.detach().flatten(), cell[pbc].detach().flatten()]).abs()
+    if extent.numel() > 0 and float(extent.max()) > FAR:
+        return torch_cell_neighbors(positions, cell, pbc, cutoff)
     neighbor_list = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
     i, j, shifts = neighbor_list.compute(
         points=positions.detach().to("cpu", torch.float64).numpy(),

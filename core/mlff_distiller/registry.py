@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mlff_distiller.errors import ArtifactError
+from mlff_distiller.errors import ArtifactError, ConfigError
 from mlff_distiller.export.artifact import Metadata, read_metadata
 from mlff_distiller.export.torchscript import TorchScriptPotential, model_from_artifact, student_from_artifact
 from mlff_distiller.model.committee import LiveModel
@@ -33,11 +33,17 @@ def artifact_path(source: str | Path) -> Path:
 
     Raises:
         ArtifactError: Neither a shipped name nor an existing file.
+        ConfigError: Neither a name nor a path at all.
     """
+    if not isinstance(source, str | Path):
+        raise ConfigError(
+            f"expected a shipped name or the path of an artifact, got {type(source).__name__}; export it first"
+        )
     if is_shipped(source):
         return PRETRAINED / str(source) / f"{source}.pt"
-    if Path(source).is_file():
-        return Path(source)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
     names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/*.pt"))) or "none"
     raise ArtifactError(
         f"there is no student {str(source)!r}: expected the path of an artifact or a shipped name ({names})"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from mlff_distiller.data.runs import RunReport
-from mlff_distiller.data.statistics import DatasetStatistics
-from mlff_distiller.distill.run import StudentReport
-from mlff_distiller.evaluation.audit import Audit
-from mlff_distiller.evaluation.audit_files import AuditedRun
-from mlff_distiller.evaluation.metrics import EnergyErrors, ForceErrors
-from mlff_distiller.evaluation.nve import NVEReport
-from mlff_distiller.evaluation.parity import Agreement
-from mlff_distiller.export.artifact import Metadata
 from mlff_distiller.units import MEV
+
+if TYPE_CHECKING:  # printing a table needs none of the packages that made its numbers
+    from mlff_distiller.data.runs import RunReport
+    from mlff_distiller.data.statistics import DatasetStatistics
+    from mlff_distiller.distill.run import StudentReport
+    from mlff_distiller.evaluation.audit import Audit
+    from mlff_distiller.evaluation.audit_files import AuditedRun
+    from mlff_distiller.evaluation.metrics import EnergyErrors, ForceErrors
+    from mlff_distiller.evaluation.nve import NVEReport
+    from mlff_distiller.evaluation.parity import Agreement
+    from mlff_distiller.export.artifact import Metadata
 
 
 def run_table(report: RunReport) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 from ase import Atoms
 
 from mlff_distiller.ase_bridge import ase_results, structures_graph
-from mlff_distiller.errors import StructureError
+from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.graph import Graph, concatenate_graphs
 from mlff_distiller.model.potential import Evaluation, Potential
 
@@ -26,8 +26,11 @@ def evaluate_batches(
         max_edges: Edges and atoms in a batch; a single structure may have more.
 
     Raises:
+        ConfigError: A single structure.
         StructureError: Names the structure by its index, and what is wrong with it.
     """
+    if isinstance(structures, Atoms):
+        raise ConfigError("expected several structures, got one Atoms; put it in a list")
     waiting: list[tuple[int, Atoms, Graph]] = []
     size = 0
     for index, atoms in enumerate(structures):

@@ -139,7 +139,7 @@ class DistilledCalculator(Calculator):
 
         Args:
             structures: Of any sizes, elements and cells.
-            max_edges: Bounds the memory: edges evaluated at once.
+            max_edges: Bounds the memory: edges and atoms evaluated at once.
 
         Raises:
             StructureError: Names the structure by its index.

@@ -23,7 +23,13 @@ logger = logging.getLogger(__name__)
 PLUGIN = "distilledplugin.so"  # LAMMPS loads what ends in "plugin.so"
 TORCH_BACKEND = "libmlffd_torch.so"
 TORCH_SOURCES = ("backend_torch.cpp",)
-PLUGIN_SOURCES = ("plugin.cpp", "pair_distilled.cpp", "backend_native.cpp", "load_torch.cpp")
+PLUGIN_SOURCES = (
+    "plugin.cpp",
+    "pair_distilled.cpp",
+    "ghost_rows.cpp",
+    "backend_native.cpp",
+    "load_torch.cpp",
+)
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-shared", "-Wall", "-Wextra", "-Wno-unused-parameter")
 STUBS = "STUBS"  # LAMMPS' own mpi.h, for a build without MPI
 COMMON_MPI = (Path("/usr/include/mpi"), Path("/usr/include"))
@@ -96,6 +102,11 @@ def find_toolchain(source_tree: Path | None) -> Toolchain:
     compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
     if compiler is None:
         raise BuildError("no C++ compiler was found; install g++ (Debian: apt-get install g++) or clang++")
+    if not LIBRARY_PATH.is_file():
+        raise BuildError(
+            "the native engine was not built with the package, and the plugin links to it; install the package again where "
+            "CMake and a C++17 compiler are at hand"
+        )
     if source_tree is not None:
         lammps_headers = source_tree / "src"
         mpi_folders = _mpi_of_source_tree(lammps_headers)

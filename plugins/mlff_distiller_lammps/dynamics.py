@@ -80,8 +80,7 @@ def _equilibration(system: LammpsSystem, settings: NVESettings) -> str:
     is_molecule = not system.atoms.pbc.any() and len(system.atoms) > 1
     damping = 1 / FRICTION / FS_PER_PS  # ps
     temperature, seed = settings.temperature, settings.seed + 1  # LAMMPS wants seeds above zero
-    return f"""velocity all create {temperature} {seed} mom yes rot yes dist gaussian
-fix thermostat all langevin {temperature} {temperature} {damping} {seed}
+    return f"""fix thermostat all langevin {temperature} {temperature} {damping} {seed}
 run {settings.n_equilibration}
 unfix thermostat
 velocity all zero linear

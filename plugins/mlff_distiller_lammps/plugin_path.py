@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "src"
+HEADER = "mlffd.h"
 
 
 def plugin_folder() -> str:
@@ -23,11 +24,13 @@ def plugin_folder() -> str:
 def build_folder(lammps: str, torch: str) -> Path:
     """One folder for all that a plugin is compiled from, so that no stale or foreign one is ever loaded.
 
-    That is the versions of LAMMPS and torch, our sources, and the paths of this environment and of our package, which are
-    compiled into the plugin.
+    That is the versions of LAMMPS and torch, our sources, the native engine's header, how they are compiled, and the paths of
+    this environment and of our package, which are compiled into the plugin.
     """
-    digest = hashlib.sha256(f"{sys.prefix}\0{SOURCES}\0{_package_folder()}".encode())
-    for path in sorted(SOURCES.glob("*")):
+    package = _package_folder()
+    digest = hashlib.sha256(f"{sys.prefix}\0{SOURCES}\0{package}".encode())
+    headers = [package / "native" / "include" / HEADER, package.parent / "native" / "include" / HEADER]
+    for path in [*sorted(SOURCES.glob("*")), SOURCES.parent / "build.py", *filter(Path.is_file, headers)]:
         digest.update(path.read_bytes())
     return cache_folder() / "lammps" / f"lammps-{lammps}-torch-{torch}-{digest.hexdigest()[:8]}"
 
@@ -39,10 +42,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mlff-distiller"
 
 
-def _package_folder() -> str:
+def _package_folder() -> Path:
     """Where the core is, without importing it (that would import torch)."""
     found = find_spec("mlff_distiller")
-    return str(found.submodule_search_locations) if found is not None else ""
+    return Path(found.origin).parent if found is not None and found.origin else Path()
 
 
 def _version(package: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ase import Atoms
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.errors import StructureError
+from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.export.artifact import read_metadata
 from mlff_distiller.registry import artifact_path, is_shipped
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
@@ -28,7 +28,13 @@ read_data "{data}\""""
 def potential_lines(
     symbols: Sequence[str], model: str | Path, dtype: str = "float32", options: str = ""
 ) -> str:
-    """pair_style and pair_coeff; ``options`` are more options of the style."""
+    """pair_style and pair_coeff; ``options`` are more options of the style.
+
+    Raises:
+        ConfigError: Unknown dtype.
+    """
+    if dtype not in PRECISION:
+        raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
     return f"""pair_style distilled {PRECISION[dtype]} {options}
 pair_coeff * * "{model}" {" ".join(symbols)}"""
 

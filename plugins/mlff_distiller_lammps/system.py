@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from ase.io.lammpsdata import write_lammps_data
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.checks import check_positions
 from mlff_distiller.errors import StructureError
 from mlff_distiller.neighbors import complete_cell
 
@@ -70,8 +71,14 @@ def lammps_system(atoms: Atoms) -> LammpsSystem:
     """Give a structure the complete box that LAMMPS needs, and its atom types (one for each element).
 
     Raises:
-        StructureError: Atoms of one element with different masses: LAMMPS has one mass for each type.
+        StructureError: Positions that are not finite, a singular periodic cell, or atoms of one element with different masses:
+            LAMMPS has one mass for each type.
     """
+    check_positions(
+        torch.from_numpy(atoms.positions),
+        torch.from_numpy(atoms.cell.array[None]),
+        torch.from_numpy(atoms.pbc[None]),
+    )
     masses = atoms.get_masses()
     for number in set(atoms.numbers.tolist()):
         if np.ptp(masses[atoms.numbers == number]) > 1e-6:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from ase import Atoms
@@ -14,6 +14,7 @@ from ase.io.extxyz import write_extxyz
 from mlff_distiller.constant_energy import FRICTION, EnergyTrace, NVESettings, start_velocities, stop_drifting
 from mlff_distiller.errors import require
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
+from mlff_distiller_openmm.models import Model
 from mlff_distiller_openmm.states import read_energies, read_positions, read_velocities
 from mlff_distiller_openmm.system import AtomsSystem, atoms_system
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def run_openmm_nve(
     atoms: Atoms,
-    model: Any = "tiny",
+    model: Model = "tiny",
     settings: NVESettings | None = None,
     *,
     backend: str = "auto",
@@ -67,8 +68,8 @@ def run_openmm_nve(
         _write_frame(stream, atoms)
         for done in _steps(integrator, settings.n_steps, settings.interval):
             records.append((done * settings.time_step, *read_energies(context.getState(energy=True))))
-            _from_context(atoms, placed, context)
             if done % settings.frame_interval == 0:
+                _from_context(atoms, placed, context)
                 _write_frame(stream, atoms)
             if report is not None:
                 report(settings.n_equilibration + done)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openmm import Force
     from openmm.app import Topology
 
-BACKENDS = {"torchforce": create_torchforce, "pythonforce": create_pythonforce}
+BACKENDS = ("torchforce", "pythonforce")
 MAX_FORCE_GROUP = 31  # of OpenMM
 
 
@@ -30,6 +30,7 @@ def create_force(
     force_group: int = 0,
     device: str | None = None,
     dtype: str = "float32",
+    threads: int = 1,
 ) -> Force:
     """A Force for ``system.addForce``: full energies of the student in kJ/mol, exact forces in kJ/mol/nm.
 
@@ -45,6 +46,7 @@ def create_force(
         force_group: 0 … 31.
         device: Any torch device. None means the GPU where there is one; a TorchForce follows OpenMM's platform.
         dtype: Of the network, ``float32`` or ``float64``; sums are float64 in both.
+        threads: Of the native engine, where it computes.
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged.
@@ -59,6 +61,9 @@ def create_force(
     if backend == "auto":
         backend = "pythonforce" if runs_on_cpu(model, device) or not has_openmm_torch() else "torchforce"
     region = find_region(topology_or_numbers, atoms, periodic)
-    force = BACKENDS[backend](region, model, device, dtype)
+    if backend == "pythonforce":
+        force = create_pythonforce(region, model, device, dtype, threads)
+    else:
+        force = create_torchforce(region, model, device, dtype)
     force.setForceGroup(force_group)
     return force

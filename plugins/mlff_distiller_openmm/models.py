@@ -18,20 +18,23 @@ from mlff_distiller_openmm.region import Region
 Model = str | Path | TorchScriptPotential | NativePotential
 
 
-def open_structure_potential(model: Model, device: str | None, dtype: str) -> StructurePotential:
+def open_structure_potential(
+    model: Model, device: str | None, dtype: str, threads: int = 1
+) -> StructurePotential:
     """A student for a PythonForce: on the native engine where that can be.
 
     Args:
         model: A shipped name, a path, or a loaded potential, which is taken as it is.
         device: Any torch device; None takes the GPU where there is one.
         dtype: ``float32`` or ``float64``.
+        threads: Of the native engine.
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged.
         ConfigError: Unknown dtype, or a device that is not there.
     """
     if isinstance(model, str | Path):
-        return load_for_dynamics(model, device or default_device(), dtype)
+        return load_for_dynamics(model, device or default_device(), dtype, threads=threads)
     _check_type(model)
     return VerletPotential(model, SKIN) if isinstance(model, TorchScriptPotential) else model
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlff_distiller.device import default_device
 from mlff_distiller.dynamics import StructurePotential, VerletPotential
-from mlff_distiller.errors import require
+from mlff_distiller.errors import ConfigError, StructureError, require
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.native import NativePotential
 from mlff_distiller_openmm.conversions import KJ_PER_MOL, KJ_PER_MOL_NM
@@ -56,11 +56,17 @@ class Computation:
         """Energy in kJ/mol and forces (n, 3) in kJ/mol/nm of a state.
 
         Raises:
-            StructureError: Positions that are not finite, or atoms on top of each other.
+            StructureError: Another number of particles, positions that are not finite, or atoms on top of each other.
         """
+        positions = read_positions(state)
+        if len(positions) != len(self.numbers):
+            raise StructureError(
+                f"the force was made for {len(self.numbers)} atoms, and the System gives it {len(positions)}; give create_force "
+                "the topology or the atomic numbers of all particles of this System"
+            )
         cell = read_box(state) if self.periodic else np.zeros((3, 3))
         pbc = np.full(3, self.periodic)
-        found = self.potential.evaluate(self.numbers, read_positions(state), cell, pbc)
+        found = self.potential.evaluate(self.numbers, positions, cell, pbc)
         return found.energy * KJ_PER_MOL, found.forces * KJ_PER_MOL_NM
 
     def __reduce__(self) -> tuple[Callable[..., Computation], tuple[Any, ...]]:
@@ -80,7 +86,7 @@ class _Packed:
         elif isinstance(potential, NativePotential):
             source, self.arguments, self.skin = potential, (potential.threads,), potential.skin
         else:
-            raise TypeError(f"expected a student of this package, got {type(potential).__name__}")
+            raise ConfigError(f"expected a student of this package, got {type(potential).__name__}")
         self.artifact = source.path.read_bytes()
 
     def unpack(self) -> StructurePotential:
@@ -98,10 +104,12 @@ def _restore(packed: _Packed, numbers: tuple[int, ...], periodic: bool) -> Compu
     return Computation(packed.unpack(), numbers, periodic, packed=packed)
 
 
-def create_pythonforce(region: Region, model: Model, device: str | None, dtype: str) -> PythonForce:
+def create_pythonforce(
+    region: Region, model: Model, device: str | None, dtype: str, threads: int = 1
+) -> PythonForce:
     """See `create_force` for arguments and errors."""
     openmm = require("openmm", "openmm")
-    potential = open_structure_potential(model, device, dtype)
+    potential = open_structure_potential(model, device, dtype, threads)
     check_elements(potential.metadata, region)
     if isinstance(model, TorchScriptPotential):
         device = str(model.device)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ase.data import chemical_symbols
 
 from mlff_distiller.errors import ConfigError, StructureError
@@ -56,14 +58,23 @@ def find_region(
 def _describe(topology_or_numbers: Topology | Sequence[int]) -> tuple[list[int], bool]:
     """Atomic numbers of all particles, 0 where there is no element, and whether there are box vectors."""
     if isinstance(topology_or_numbers, Iterable):
-        return [int(number) for number in topology_or_numbers], False
+        return _whole_numbers(topology_or_numbers, "a Topology or atomic numbers"), False
     elements = [atom.element for atom in topology_or_numbers.atoms()]
     numbers = [0 if element is None else element.atomic_number for element in elements]
     return numbers, topology_or_numbers.getPeriodicBoxVectors() is not None
 
 
+def _whole_numbers(values: Iterable[Any], expected: str) -> list[int]:
+    """Never another number: a mask, a symbol or an Atoms object would give one, or an error without a word on it."""
+    values = list(values)
+    if not all(isinstance(value, Integral) and not isinstance(value, bool | np.bool_) for value in values):
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise ConfigError(f"expected {expected}, whole numbers; got {kinds}")
+    return [int(value) for value in values]
+
+
 def _checked_indices(atoms: Iterable[int], n_particles: int) -> tuple[int, ...]:
-    chosen = tuple(int(index) for index in atoms)
+    chosen = tuple(_whole_numbers(atoms, "indices of particles in atoms="))
     outside = [index for index in chosen if not 0 <= index < n_particles]
     if not chosen or outside or len(set(chosen)) < len(chosen):
         what = f"{outside[0]} among them" if outside else "one twice" if chosen else "none"

@@ -227,6 +227,10 @@ def test_copies_find_their_file_from_another_folder(
         (Atoms("CO", positions=[[0, 0, 0], [0, 0, np.nan]]), "position of atom 1 is not finite"),
         (Atoms("CO", positions=[[0, 0, 0], [0, 0, 0.2]]), "atoms 0 and 1 are 20 pm apart"),
         (Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.2]], cell=[3, 3, 0], pbc=True), "singular"),
+        (
+            Atoms("CO", positions=[[0, 0, 0], [0, 0, 2e9]]),
+            "position of atom 1 is more than 1e9 Å from the origin",
+        ),
     ],
 )
 def test_refuses(atoms: Atoms, message: str, backend: str) -> None:
@@ -241,9 +245,43 @@ def test_refuses(atoms: Atoms, message: str, backend: str) -> None:
         ({"backend": "native", "dtype": "float64"}, "native engine computes in float32"),
         ({"dtype": "float16"}, "float32 or float64"),
         ({"skin": -1.0}, "skin"),
+        ({"skin": np.inf, "backend": "native"}, "a finite skin"),
+        ({"skin": "a", "backend": "native"}, "a finite skin"),
+        ({"threads": 1.5, "backend": "native"}, "whole number of threads"),
         ({"device": "cuda:77"}, "cannot be used here"),
     ],
 )
 def test_refuses_options(arguments, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DistilledCalculator("ultra-tiny", **arguments)
+
+
+def test_what_is_no_model_and_what_is_one_structure() -> None:
+    with pytest.raises(ConfigError, match="path of an artifact, got int; export it first"):
+        DistilledCalculator(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match="got one Atoms; put it in a list"):
+        DistilledCalculator("ultra-tiny").evaluate(ethanol())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("distance", [3e5, 1e7])
+def test_atoms_far_apart_do_not_feel_each_other(distance: float, backend: str) -> None:
+    """Also in batches, whose neighbour search is another."""
+    calculator = DistilledCalculator("ultra-tiny", backend=backend)
+    alone, both = ethanol(), ethanol()
+    for axis in range(3):
+        other = ethanol()
+        other.positions[:, axis] += distance * (1 + axis)
+        both += other
+    calculator.calculate(both)
+    together, single = calculator.evaluate([both, alone])
+    for energy in (calculator.results["energy"], together["energy"]):
+        assert energy == pytest.approx(4 * single["energy"], abs=1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_results_that_overflow_are_refused(backend: str) -> None:
+    """Carbon at 1 Å in all directions, 520 atoms within the cutoff: no two overlap, and float32 ends."""
+    grid = np.stack(np.meshgrid(*[np.arange(6.0)] * 3), axis=-1).reshape(-1, 3)
+    with pytest.raises(StructureError, match="is not finite: too many atoms are too close"):
+        DistilledCalculator("tiny", backend=backend).calculate(Atoms("C216", positions=grid))

@@ -229,6 +229,13 @@ def test_virial_is_minus_the_strain_derivative(tmp_path):
     assert stress[0, 0] == pytest.approx(copper.get_stress()[0], rel=1e-5)
 
 
+def test_charges_are_warned_of(tmp_path, caplog):
+    frame = "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0{}\nO 0 0 0 0 0 0\n"
+    (tmp_path / "a.xyz").write_text(frame.format(" charge=-1") + frame.format(" charge=0") + frame.format(""))
+    assert len(read_extxyz(tmp_path / "a.xyz")) == 3
+    assert "1 of 3 frames have a charge" in caplog.text
+
+
 def test_a_stress_asked_for_must_be_there(tmp_path):
     path = write(tmp_path / "a.xyz", CRYSTAL.format(stress="", pbc=""))
     with pytest.raises(DatasetError, match="expected the key 'sigma' in frames with a cell, got none"):

@@ -266,15 +266,25 @@ def test_split_of_molecules() -> None:
     ("values", "message"),
     [
         ({"data": {"molecules": ["C"], "fractions": [80, 10, 10]}}, "add up to 1"),
+        ({"data": {"molecules": ["C"], "fractions": [0.9, 0.1, 0.0]}}, "all above zero"),
         ({"students": ["tiny", "tiny"]}, "each preset once"),
         ({"guide": "previous", "formats": ["onnx"]}, "formats must name torchscript"),
         ({"formats": []}, "formats"),
+        ({"name": "org/model"}, "expected a name for files"),
+        ({"name": ".."}, "expected a name for files"),
         ({"init": "tiny", "cutoff": 6.0}, "leave that setting out"),
     ],
 )
 def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(**{"data": {"molecules": ["C"]}, **values})
+
+
+def test_a_file_that_is_not_there_claims_no_folder(tmp_path: Path) -> None:
+    settings = config(data={"datasets": [str(tmp_path / "nothere.h5")]})
+    with pytest.raises(ConfigError, match=r"nothere.h5: expected a file, got nothing"):
+        distill(settings, tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_several_devices_without_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

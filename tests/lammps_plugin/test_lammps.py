@@ -295,6 +295,16 @@ def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
         ),
         ("pair_style distilled", "pair_coeff * * tiny H C NULL", "All pair coeffs are not set"),
         ("pair_style distilled", "pair_coeff * * damaged.pt H C O", "damaged.pt"),
+        (
+            "pair_style distilled backend torch device gpu",
+            "pair_coeff * * tiny H C O",
+            r"'gpu' is no device of torch: (?!.*\nframe #)",
+        ),
+        (
+            "pair_style hybrid distilled lj/cut 5.0",
+            "pair_coeff * * distilled tiny H C O\npair_coeff 3*3 3*3 lj/cut 0.01 3.0\npair_coeff 1*2 3 lj/cut 0.01 3.0",
+            "no pair of atom type 3 is left to it by pair_style hybrid",
+        ),
         ("pair_style distilled backend torch", "pair_coeff * * damaged.pt H C O", "damaged.pt"),
         ("newton off\npair_style distilled", "pair_coeff * * tiny H C O", "newton on"),
         (
@@ -387,6 +397,19 @@ def test_excluded_pairs_are_warned_of_in_the_first_run(tmp_path: Path) -> None:
     assert (
         "pairs that 'neigh_modify exclude' or 'include' leaves out are missing from its energy" in run.stdout
     )
+
+
+@pytest.mark.parametrize(("elements", "warned"), [("O C H", True), ("H C O", False)])
+def test_masses_that_do_not_fit_the_elements_are_warned_of(
+    tmp_path: Path, elements: str, warned: bool
+) -> None:
+    lammps_system(ethanol()).write_data(tmp_path / "start.data")
+    setup = "units metal\nboundary m m m\nread_data start.data\npair_style distilled\n"
+    (tmp_path / "in.test").write_text(f"{setup}pair_coeff * * tiny {elements}\nrun 0\n")
+    command = lammps_command(tmp_path / "in.test", 1)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    sentence = "atom type 1 is mapped to O and has the mass 1.008; is the order of the elements right?"
+    assert (sentence in run.stdout) == warned
 
 
 def test_style_that_is_given_again_starts_from_its_defaults(tmp_path: Path) -> None:

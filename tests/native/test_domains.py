@@ -280,6 +280,24 @@ def test_lists_that_cannot_be(random_artifact: Path, neighbor: int | None, messa
         compute_alone(random_artifact, domain)
 
 
+def test_lists_that_lack_one_direction_of_two_pairs(random_artifact: Path) -> None:
+    """As many earlier neighbours as later ones are missing, so no count can tell."""
+    _, domain = small_domain()
+    own = [
+        [j & domain.list.index_mask for j in row[:count]]
+        for row, count in zip(domain.rows, domain.counts, strict=True)
+    ]
+    i, j = next((i, j) for i in range(8) for j in own[i] if i < j < 8)
+    k, m = next((k, m) for k in range(8) for m in own[k] if m < k and {k, m} != {i, j})
+    for atom, neighbor in ((i, j), (k, m)):
+        row = domain.rows[atom]
+        at = own[atom].index(neighbor)
+        row[at : domain.counts[atom] - 1] = row[at + 1 : domain.counts[atom]]
+        domain.counts[atom] -= 1
+    with pytest.raises(DistillerError, match="expected a full neighbour list"):
+        compute_alone(random_artifact, domain)
+
+
 def test_an_error_in_one_domain_does_not_leave_the_others_waiting(random_artifact: Path) -> None:
     atoms = box_of_atoms(150)
     domains = [Domain(atoms, slab, 4.0) for slab in split(atoms, 2)]

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.neighborlist import neighbor_list
@@ -33,6 +34,7 @@ from mlff_distiller.export.torchscript import student_from_artifact
 from mlff_distiller.model.potential import Evaluation, StudentForceField
 from mlff_distiller.native import NativePotential
 from mlff_distiller.native.library import Handle, Results, check, load_library
+from mlff_distiller.registry import artifact_path
 
 
 def evaluate(potential: NativePotential, atoms: Atoms) -> Evaluation:
@@ -327,7 +329,21 @@ def test_structures_that_cannot_be_evaluated(random_artifact: Path) -> None:
     refuses("expected positions .9, 3.", positions=close[:4])
     refuses("expected positions .9, 3.", positions=close[:1])  # would broadcast
     refuses("cell .3, 3.", cell=np.ones(3))
+    refuses("whole numbers of at most 32 bits, got float64", atomic_numbers=atoms.numbers + 0.9)
+    refuses("whole numbers of at most 32 bits, got int64", atomic_numbers=atoms.numbers + 2**32)
     assert np.isfinite(evaluate(potential, atoms).energy)  # a refusal leaves the potential usable
+
+
+def test_weights_beyond_any_number(tmp_path: Path) -> None:
+    student = StudentForceField(4, 1, 8, cutoff=5.0, max_z=10, elements=[1, 8]).double()
+    with torch.no_grad():
+        student.painn.initial_message.filter.linear.weight.fill_(1e200)
+    with pytest.raises(ArtifactError, match="too large to compute with"):
+        NativePotential(export(student, tmp_path / "diverged.pt"))
+
+
+def test_the_path_of_an_artifact_may_be_a_string() -> None:
+    assert NativePotential(str(artifact_path("ultra-tiny"))).cutoff == 5.0
 
 
 def test_filters_too_sharp_for_a_table(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,6 +221,11 @@ def test_module_runs_without_openmm_torch(artifact: Path, tmp_path: Path) -> Non
         ({"atoms": [0, 9]}, "different indices within 0 … 8, got 9 among them"),
         ({"atoms": [0, 0]}, "got one twice"),
         ({"atoms": []}, "got none"),
+        (
+            {"atoms": np.array([True, False] + 7 * [False])},
+            "indices of particles in atoms=, whole numbers; got bool",
+        ),
+        ({"atoms": [0.9]}, "whole numbers; got float"),
     ],
 )
 def test_options_are_checked(options: dict, message: str, artifact: Path) -> None:
@@ -266,8 +272,24 @@ def test_overlapping_atoms(backend: str, artifact: Path) -> None:
 
 def test_another_number_of_particles(backend: str, artifact: Path) -> None:
     force = create_force(ethanol().numbers, artifact, backend=backend)
-    with pytest.raises(openmm.OpenMMException, match="expected (9 particles|positions)"):
+    with pytest.raises(
+        openmm.OpenMMException, match="expected 9 particles|made for 9 atoms, and the System gives it 24"
+    ):
         evaluate(force, water_box().positions)
+
+
+@pytest.mark.parametrize("numbers", [["O", "H", "H"], [8.7, 1.0, 1.0], ethanol()])
+def test_what_are_no_atomic_numbers(numbers: Any) -> None:
+    with pytest.raises(ConfigError, match="expected a Topology or atomic numbers, whole numbers; got"):
+        create_force(numbers, "ultra-tiny", backend="pythonforce")
+
+
+def test_threads_of_the_native_engine_change_no_result(artifact: Path) -> None:
+    numbers, positions = ethanol().numbers, ethanol().positions
+    one, two = (
+        create_force(numbers, artifact, backend="pythonforce", device="cpu", threads=n) for n in (1, 2)
+    )
+    assert evaluate(one, positions)[0] == pytest.approx(evaluate(two, positions)[0], abs=1e-9)
 
 
 def test_live_student_is_no_artifact(backend: str) -> None:

@@ -54,6 +54,9 @@ def sample_sources(
 def _smiles(sources: Sequence[str], files: Sequence[str]) -> Sequence[str] | None:
     """The molecules; None where the sources are structure files."""
     if not files:
+        dotted = [source for source in sources if "." in source]
+        if dotted:
+            raise ConfigError(f"{dotted[0]}: there is no such file, and a SMILES of one molecule has no dot")
         return sources
     if len(files) < len(sources):
         raise ConfigError(

@@ -9,6 +9,7 @@ Units: eV, Å. Stress is dE/dε/V in eV/Å^3 with ASE's sign; a virial is −dE/
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -25,8 +26,11 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset
+from mlff_distiller.data.teachers.charge import total_charge
 from mlff_distiller.data.validation import check_file, validate
 from mlff_distiller.errors import ConfigError, DatasetError
+
+logger = logging.getLogger(__name__)
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
@@ -131,7 +135,9 @@ def read_extxyz(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> 
     """
     check_file(path)
     keys = keys or LabelKeys()
-    frames = [_labelled(atoms, i, keys, str(path)) for i, atoms in enumerate(_frames(path))]
+    read = list(_frames(path))
+    frames = [_labelled(atoms, i, keys, str(path)) for i, atoms in enumerate(read)]
+    _warn_of_charges(read, str(path))
     _check_found(frames, keys, str(path))
     try:
         dataset = Dataset.from_atoms(frames)
@@ -168,7 +174,7 @@ def _frames(path: str | os.PathLike[str]) -> Iterator[ase.Atoms]:
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise DatasetError(
             f"{path}: frame {index} cannot be read as extended XYZ: {type(error).__name__}: {error}. "
-            "The file is truncated or of another format: mend the frame, or write the file again."
+            "The file is truncated or of another format: fix the frame, or write the file again."
         ) from error
     if rest:  # ASE stops without a word at an empty line
         raise DatasetError(
@@ -215,12 +221,25 @@ def _stress(atoms: ase.Atoms, found: dict[str, Any], keys: LabelKeys, where: str
     return None
 
 
+def _warn_of_charges(frames: list[ase.Atoms], source: str) -> None:
+    """A student sees elements and positions only: an ion and a neutral molecule of one composition are the same to it."""
+    charged = sum(bool(atoms.info.get("charge", 0)) or bool(total_charge(atoms)) for atoms in frames)
+    if charged:
+        logger.warning(
+            "%s: %d of %d frames have a charge, which a dataset does not hold and a student does not see: do not mix them with "
+            "frames of the same atoms and another charge",
+            source,
+            charged,
+            len(frames),
+        )
+
+
 def _check_found(frames: list[ase.Atoms], keys: LabelKeys, source: str) -> None:
     """A stress that was asked for by name must be in some frame: else the name is wrong."""
     name = keys.stress or keys.virial
     if name and not any(atoms.calc and "stress" in atoms.calc.results for atoms in frames):
         raise DatasetError(
-            f"{source}: expected the key {name!r} in frames with a cell, got none. Mend --keys."
+            f"{source}: expected the key {name!r} in frames with a cell, got none. Fix --keys."
         )
 
 

@@ -81,10 +81,17 @@ def combined_fingerprint(tasks: Sequence[Task]) -> str:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a worker found: labelled frames (None when the task failed as a whole), and failures by reason."""
+    """What a worker found.
+
+    Attributes:
+        frames: Labelled; None when the task failed as a whole.
+        failures: What was left out, by reason.
+        example: A sentence on one of the failures.
+    """
 
     frames: Dataset | None
     failures: dict[str, int] = field(default_factory=dict)
+    example: str = ""
 
 
 Worker = Callable[[Task, np.random.Generator], TaskResult]
@@ -143,6 +150,7 @@ def run_tasks(
                 if result.frames is not None:
                     store.write(fingerprint, result.frames, result.failures)
                 tally.add(0 if result.frames is None else len(result.frames), result.failures)
+                tally.example = tally.example or result.example
                 tally.check(at_end=False)
                 advance()
         except KeyboardInterrupt:
@@ -168,6 +176,7 @@ class _Tally:
         self.failed = 0
         self.frames = 0
         self.failures: Counter[str] = Counter()
+        self.example = ""
 
     def add(self, n_frames: int, failures: dict[str, int]) -> None:
         self.done += 1
@@ -181,7 +190,8 @@ class _Tally:
         if hopeless or (at_end and 2 * self.failed > self.n_tasks):
             raise SamplingError(
                 f"{self.failed} of {self.done} tasks failed: {self.describe_failures()}. "
-                "Mend the cause and run the same command again; tasks that succeeded are not repeated."
+                + (f"The first: {self.example}. " if self.example else "")
+                + "Fix the cause and run the same command again; tasks that succeeded are not repeated."
             )
 
     def describe_failures(self) -> str:
@@ -249,7 +259,7 @@ def _run_one(task: Task, worker: Worker) -> Outcome:
     except Exception as error:  # one molecule must not end a run of days
         level = logging.DEBUG if isinstance(error, DistillerError) else logging.WARNING
         logger.log(level, "Task %s failed.", task.key, exc_info=error)
-        result = TaskResult(None, {failure_reason(error): 1})
+        result = TaskResult(None, {failure_reason(error): 1}, f"{task.key}: {error}".rstrip("."))
     return task.fingerprint(), result
 
 

@@ -82,17 +82,18 @@ class LabelWorker:
 
     def __call__(self, task: Task, rng: np.random.Generator) -> TaskResult:
         teacher = worker_teacher(self.teacher, self.teacher_options)
-        frames, failures = [], Counter()
+        frames, failures, example = [], Counter(), ""
         with threadpool_limits(limits=1):  # results must not depend on how a sum is shared among threads
             for item in task.payload:
                 try:
                     frame = teacher.label(from_arrays(item))
                 except TeacherError as error:
                     failures[failure_reason(error)] += 1
+                    example = example or f"{item['molecule_id']}: {error}".rstrip(".")
                     continue
                 frame.info = {"molecule_id": item["molecule_id"], "regime": item["regime"]}
                 frames.append(frame)
-        return task_result(frames, failures)
+        return task_result(frames, failures, example)
 
 
 def _origin(structures: Dataset | Sequence[str | Path | Atoms]) -> dict[str, str]:

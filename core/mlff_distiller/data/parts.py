@@ -129,6 +129,11 @@ class PartStore:
         shutil.rmtree(self.folder)
         return merged
 
+    def discard_if_empty(self) -> None:
+        """Leave nothing behind of a run that finished no part: its output is free for another."""
+        if not any(self.folder.glob("*.npz")):
+            shutil.rmtree(self.folder)
+
     def how_to_go_on(self) -> str:
         """A sentence for a user whose run has stopped."""
         n_parts = len(list(self.folder.glob("*.npz")))

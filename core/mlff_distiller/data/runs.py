@@ -13,9 +13,11 @@ import numpy as np
 from ase import Atoms
 
 from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.extxyz import is_hdf5
 from mlff_distiller.data.jobs import Backend, Task, TaskResult, Worker, combined_fingerprint, run_tasks
 from mlff_distiller.data.parts import PartStore
 from mlff_distiller.data.teachers import Teacher, load_teacher
+from mlff_distiller.errors import ConfigError
 
 _DESCRIPTIONS = ("teacher_method", "teacher_licence")  # words, on which no label depends
 
@@ -63,11 +65,17 @@ def worker_teacher(name: str, options: str) -> Teacher:
     return load_teacher(name, **json.loads(options))
 
 
-def task_result(frames: Sequence[Atoms], failures: Mapping[str, int]) -> TaskResult:
-    """The result of a task from its frames; a task without any counts as failed."""
+def task_result(frames: Sequence[Atoms], failures: Mapping[str, int], example: str = "") -> TaskResult:
+    """The result of a task from its frames; a task without any counts as failed.
+
+    Args:
+        frames: Labelled.
+        failures: What was left out, by reason.
+        example: A sentence on one of the failures.
+    """
     if not frames:
-        return TaskResult(None, {**failures, "no frame passed the filters": 1})
-    return TaskResult(Dataset.from_atoms(frames), dict(failures))
+        return TaskResult(None, dict(failures) or {"no frame passed the filters": 1}, example)
+    return TaskResult(Dataset.from_atoms(frames), dict(failures), example)
 
 
 def write_run(
@@ -91,15 +99,25 @@ def write_run(
         first: Run the first so many tasks only.
 
     Raises:
-        ConfigError: The output exists or belongs to another run.
+        ConfigError: The output exists, belongs to another run, or is not named as HDF5.
         SamplingError: More than half of the tasks failed.
         OutputError: The output or a part cannot be written.
     """
+    if not is_hdf5(output):
+        raise ConfigError(
+            f"expected an output that ends in .h5 or .hdf5, got {output}; `mlffd convert` makes extended XYZ of it"
+        )
     metadata = {**teacher.metadata(), **settings}
     identity = {key: value for key, value in metadata.items() if key not in _DESCRIPTIONS}
     store = PartStore(output, {**identity, "tasks": combined_fingerprint(tasks)})
     tasks = tasks[:first]
-    summary = run_tasks(tasks, worker, store, execution.n_jobs, execution.backend, execution.show_progress)
+    try:
+        summary = run_tasks(
+            tasks, worker, store, execution.n_jobs, execution.backend, execution.show_progress
+        )
+    except BaseException:
+        store.discard_if_empty()
+        raise
     metadata["failures"] = json.dumps(summary.failures, sort_keys=True)
     dataset = store.finish([task.fingerprint() for task in tasks], metadata)
     regimes, counts = np.unique(dataset.regime, return_counts=True)

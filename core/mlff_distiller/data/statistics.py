@@ -158,7 +158,7 @@ def fit_reference_energies(dataset: Dataset) -> dict[int, float]:
     if len(dataset) == 0 or not np.isfinite(dataset.energy).all():
         raise DatasetError(
             f"Expected finite energies to fit reference energies to, got {len(dataset)} structures, of which "
-            f"{np.count_nonzero(~np.isfinite(dataset.energy))} without. Mend the dataset."
+            f"{np.count_nonzero(~np.isfinite(dataset.energy))} without. Fix the dataset."
         )
     elements, composition = compositions(dataset)
     n_atoms = dataset.n_atoms

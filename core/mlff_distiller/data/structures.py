@@ -43,7 +43,7 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
         ``file:`` and the file's name, or the formula of Atoms.
 
     Raises:
-        DatasetError: A file cannot be read, a structure states two different charges, or there is no structure at all.
+        DatasetError: A file cannot be read, a structure is empty or states two different charges, or there is none at all.
     """
     named = [
         (str(atoms.info.get("molecule_id", name)), atoms)
@@ -54,6 +54,8 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
     if not named:
         raise DatasetError("Expected at least one structure, got none.")
     for index, (name, atoms) in enumerate(named):
+        if len(atoms) == 0:
+            raise DatasetError(f"structure {index} ({name}) has no atoms")
         if problem := charge_problem(
             atoms
         ):  # `to_arrays` leaves info out, and with it a charge that stands only there

@@ -49,7 +49,7 @@ def validate(dataset: Dataset, source: str, names: Mapping[str, str] | None = No
         "atomic_numbers",
         np.asarray((numbers < 1) | (numbers > MAX_ATOMIC_NUMBER)),
         expected=f"1 to {MAX_ATOMIC_NUMBER}",
-        mend="Leave out dummy atoms and padding: structures follow one another without gaps.",
+        fix="Leave out dummy atoms and padding: structures follow one another without gaps.",
     )
     check.atoms("positions", ~_finite(dataset.positions), "finite coordinates in Å", RELABEL)
     check.structures("cells", ~_finite(dataset.cells), "finite lattice vectors in Å", RELABEL)
@@ -57,7 +57,7 @@ def validate(dataset: Dataset, source: str, names: Mapping[str, str] | None = No
         "cells",
         dependent_vectors(dataset.cells, dataset.pbc),
         expected="linearly independent lattice vectors in the directions where pbc is set",
-        mend="Give the whole cell, or clear pbc in directions that are not periodic.",
+        fix="Give the whole cell, or clear pbc in directions that are not periodic.",
     )
     check.structures("energy", ~_finite(dataset.energy), "a finite energy in eV", RELABEL)
     check.atoms("forces", ~_finite(dataset.forces), "finite forces in eV/Å", RELABEL)
@@ -67,7 +67,7 @@ def validate(dataset: Dataset, source: str, names: Mapping[str, str] | None = No
             "stress",
             ~(_finite(dataset.stress) | missing),
             expected="six finite components in eV/Å^3, or six NaN where there is no stress",
-            mend=RELABEL,
+            fix=RELABEL,
         )
 
 
@@ -104,22 +104,22 @@ def check_splits(splits: np.ndarray, n_atoms: int, where: str) -> None:
     Raises:
         DatasetError: Naming the first entry that is wrong.
     """
-    mend = "Entry i must be the row at which structure i starts, and the last entry the number of atoms."
+    fix = "Entry i must be the row at which structure i starts, and the last entry the number of atoms."
     if splits.ndim != 1 or len(splits) == 0:
-        raise DatasetError(f"{where}: expected the shape (S+1,), got {splits.shape}. {mend}")
+        raise DatasetError(f"{where}: expected the shape (S+1,), got {splits.shape}. {fix}")
     if splits[0] != 0:
-        raise DatasetError(f"{where}: expected 0 at entry 0, got {splits[0]}. {mend}")
+        raise DatasetError(f"{where}: expected 0 at entry 0, got {splits[0]}. {fix}")
     wrong = np.flatnonzero(np.diff(splits) <= 0)
     if len(wrong):
         i = wrong[0]
         reason = "is empty" if splits[i] == splits[i + 1] else "ends before it starts"
         raise DatasetError(
-            f"{where}: structure {i} {reason}: got {splits[i]} at entry {i}, then {splits[i + 1]}. {mend}"
+            f"{where}: structure {i} {reason}: got {splits[i]} at entry {i}, then {splits[i + 1]}. {fix}"
         )
     if splits[-1] != n_atoms:
         raise DatasetError(
             f"{where}: expected the number of atoms, {n_atoms}, at entry {len(splits) - 1}, the last; got "
-            f"{splits[-1]}. {mend}"
+            f"{splits[-1]}. {fix}"
         )
 
 
@@ -147,7 +147,7 @@ class _Content:
     def __init__(self, dataset: Dataset, source: str, names: Mapping[str, str]) -> None:
         self.dataset, self.source, self.names = dataset, source, names
 
-    def atoms(self, field: str, bad: np.ndarray, expected: str, mend: str) -> None:
+    def atoms(self, field: str, bad: np.ndarray, expected: str, fix: str) -> None:
         """Raise if any of ``bad`` (A,) is set."""
         if not bad.any():
             return
@@ -155,19 +155,19 @@ class _Content:
         structure = int(self.dataset.batch[row])
         place = f"structure {structure}, atom {row - self.dataset.splits[structure]} (row {row})"
         affected = len(np.unique(self.dataset.batch[bad]))
-        self._refuse(field, row, place, expected, affected, mend)
+        self._refuse(field, row, place, expected, affected, fix)
 
-    def structures(self, field: str, bad: np.ndarray, expected: str, mend: str) -> None:
+    def structures(self, field: str, bad: np.ndarray, expected: str, fix: str) -> None:
         """Raise if any of ``bad`` (S,) is set."""
         if bad.any():
             first = int(np.flatnonzero(bad)[0])
-            self._refuse(field, first, f"structure {first}", expected, int(bad.sum()), mend)
+            self._refuse(field, first, f"structure {first}", expected, int(bad.sum()), fix)
 
-    def _refuse(self, field: str, row: int, place: str, expected: str, affected: int, mend: str) -> None:
+    def _refuse(self, field: str, row: int, place: str, expected: str, affected: int, fix: str) -> None:
         value = getattr(self.dataset, field)[row].tolist()
         raise DatasetError(
             f"{self.source}: {self.names.get(field, field)}: expected {expected}, got {value} at {place}; "
-            f"{affected} of {len(self.dataset)} structures are affected. {mend}"
+            f"{affected} of {len(self.dataset)} structures are affected. {fix}"
         )
 
 

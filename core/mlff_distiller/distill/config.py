@@ -33,7 +33,7 @@ class DataConfig:
         structures: Files that ASE reads; each frame is a start geometry.
         datasets: Labelled files (.h5, .xyz, .extxyz) or patterns; nothing is sampled.
         hessian_pairs: Labelled pairs of displaced frames of training molecules (`mlffd pairs`), for the curvature term.
-        fractions: Shares of the molecules for training, validation and test.
+        fractions: Shares of the molecules for training, validation and test; a run needs all three.
         n_jobs: Worker processes for sampling.
     """
 
@@ -60,8 +60,10 @@ class DataConfig:
     @field_validator("fractions")
     @classmethod
     def _add_up(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(fractions) < 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
-            raise ValueError("expected three fractions, none negative, that add up to 1, as in 0.8, 0.1, 0.1")
+        if min(fractions) <= 0 or not math.isclose(sum(fractions), 1, abs_tol=1e-9):
+            raise ValueError(
+                "expected three fractions, all above zero, that add up to 1, as in 0.8, 0.1, 0.1"
+            )
         return fractions
 
     def files_of(self, part: Literal["train", "valid", "test"]) -> list[str]:
@@ -130,6 +132,15 @@ class DistillConfig:
         default_factory=lambda: ["torchscript", "onnx"], min_length=1
     )
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_files(cls, name: str) -> str:
+        if not name or name.startswith(".") or any(mark in name for mark in "/\\\0"):
+            raise ValueError(
+                f"expected a name for files, as tiny-2: not empty, no slash, no dot at its beginning; got {name!r}"
+            )
+        return name
 
     @model_validator(mode="after")
     def _possible(self) -> DistillConfig:

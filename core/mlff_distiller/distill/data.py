@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -21,7 +22,7 @@ from mlff_distiller.distill.config import DataConfig, DistillConfig, matching_fi
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.registry import load_student
 
-PARTS = ("train", "valid", "test")
+PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 
 
 def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = True) -> dict[str, Dataset]:
@@ -39,6 +40,19 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
             "label all frames with one of them (`mlffd label`)"
         )
     return parts
+
+
+def check_sources(data: DataConfig) -> None:
+    """Whether the files that the frames come from are there.
+
+    Raises:
+        ConfigError: One is not, or nothing matches a pattern.
+    """
+    lists = [data.molecules] if isinstance(data.molecules, str) and data.molecules != "builtin" else []
+    parts = [file for part in PARTS for file in data.files_of(part)]
+    for file in [*matching_files(data.datasets), *data.structures, *parts, *lists]:
+        if not Path(file).is_file():
+            raise ConfigError(f"{file}: expected a file, got nothing. Check the path.")
 
 
 def _teachers(part: Dataset) -> set[str]:

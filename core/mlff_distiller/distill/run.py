@@ -23,9 +23,9 @@ from mlff_distiller.data.splitting import molecules_by_structure, molecules_in, 
 from mlff_distiller.data.statistics import fit_reference_energies, min_distances
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
-from mlff_distiller.distill.data import check_known_elements, prepare_parts
+from mlff_distiller.distill.data import check_known_elements, check_sources, prepare_parts
 from mlff_distiller.distill.guide import mix_labels, mixed_sha256
-from mlff_distiller.errors import ConfigError, TrainingError
+from mlff_distiller.errors import ConfigError, TrainingError, require
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.reference_shift import align_references
 from mlff_distiller.export.artifact import UNNAMED_TEACHER, Provenance
@@ -80,6 +80,8 @@ def distill(
         ConfigError: ``output`` holds a run with other settings.
         DistillerError: Any step failed; the message says which and what to do.
     """
+    _check_installed(config)
+    check_sources(config.data)  # before the folder belongs to these settings
     _check_processes(config)
     if config.init is not None:
         for preset in config.students:
@@ -94,6 +96,15 @@ def distill(
     summary = [{"name": r.name, "seconds": r.seconds, "test": r.test.to_dict()} for r in reports]
     write_json(output / "report.json", summary)
     return reports
+
+
+def _check_installed(config: DistillConfig) -> None:
+    """Whether the packages that come last are there: the labels before them may take hours."""
+    for module in ("lightning_fabric", "tensorboard"):
+        require(module, extra="train")
+    if "onnx" in config.formats and config.committee == 1:
+        for module in ("onnx", "onnxruntime", "onnxscript"):
+            require(module, extra="onnx")
 
 
 def _check_processes(config: DistillConfig) -> None:

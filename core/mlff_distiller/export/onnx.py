@@ -52,8 +52,8 @@ class OnnxPotential:
         MissingDependencyError: onnxruntime is not installed.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        runtime = require("onnxruntime", extra="onnx")
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        runtime, path = require("onnxruntime", extra="onnx"), Path(path)
         if not path.exists():
             raise ArtifactError(f"there is no artifact {path}")
         options = runtime.SessionOptions()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mlff_distiller.atomic_file import replace_file
+from mlff_distiller.checks import check_results
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
 from mlff_distiller.export.artifact import METADATA_ENTRY, WEIGHTS_ENTRY, Metadata, read_metadata
 from mlff_distiller.graph import checked_graph
@@ -48,9 +49,10 @@ class TorchScriptPotential:
         ConfigError: Unknown dtype, or a device that is not there.
     """
 
-    def __init__(self, path: Path, device: str | torch.device = "cpu", dtype: str = "float32") -> None:
+    def __init__(self, path: str | Path, device: str | torch.device = "cpu", dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"expected dtype float32 or float64, got {dtype!r}")
+        path = Path(path)
         self.path, self.dtype = path.resolve(), dtype  # copies must find it also from another folder
         self.metadata: Metadata = read_metadata(path)
         self.device = _checked_device(device)
@@ -80,7 +82,7 @@ class TorchScriptPotential:
         """See `StudentForceField.compute`; inputs may be on any device, results are on the potential's.
 
         Raises:
-            StructureError: An unknown element, or atoms on top of each other.
+            StructureError: An unknown element, atoms on top of each other, or results that are not finite.
         """
         return Prediction(*self._run("compute", atomic_numbers, edge_index, edge_vec, batch, cell))
 
@@ -102,9 +104,12 @@ class TorchScriptPotential:
     def _checked_run(self, method: str, inputs: Sequence[Tensor]) -> Any:
         try:
             with _threads_for(inputs[2].shape[0]):
-                return getattr(self.module, method)(*inputs)
+                results = getattr(self.module, method)(*inputs)
         except torch.jit.Error as error:
             raise _as_structure_error(error) from None
+        energy, forces, *_ = results
+        check_results(energy, forces)
+        return results
 
     def predict(
         self,

@@ -120,7 +120,7 @@ def check(status: int) -> None:
     """Raise what a status of the library stands for, with the library's sentence.
 
     Raises:
-        StructureError, ArtifactError, ConfigError: What the caller can mend.
+        StructureError, ArtifactError, ConfigError: What the caller can fix.
         DistillerError: Anything else.
     """
     if status:

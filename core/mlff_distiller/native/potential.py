@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 import weakref
 from contextlib import suppress
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +47,19 @@ class NativePotential:
         MissingDependencyError: The package was installed without its compiled part.
     """
 
-    def __init__(self, path: Path, threads: int = 1, skin: float = SKIN) -> None:
-        if not skin >= 0.0:
-            raise ConfigError(f"expected a skin of at least 0 Å, got {skin}")
+    def __init__(self, path: str | Path, threads: int = 1, skin: float = SKIN) -> None:
+        if not isinstance(skin, Real) or not 0.0 <= skin < math.inf:
+            raise ConfigError(f"expected a finite skin of at least 0 Å, got {skin!r}")
+        if not isinstance(threads, Integral):
+            raise ConfigError(f"expected a whole number of threads, got {threads!r}")
+        path = Path(path)
         self.path = path.resolve()  # copies must find it also from another folder
-        self._arguments = (self.path, threads, skin)
+        self._arguments = (self.path, int(threads), float(skin))
         self._library = library = load_library()
         self.metadata: Metadata = read_metadata(path)
         self._model = Handle(lambda p: library.mlffd_load(str(path).encode(), p), library.mlffd_free)
-        self.threads, self.skin = threads, skin
-        self._system = self._new_system(threads)
+        _, self.threads, self.skin = self._arguments
+        self._system = self._new_system(self.threads)
         self._arrays = _Arrays(0)
         self._turn = threading.Lock()  # ctypes lets other threads run during a call
         _alive.add(self)
@@ -115,7 +120,7 @@ class NativePotential:
 
         Raises:
             StructureError: Shapes that do not fit, an unknown element, positions that are not finite, atoms on top of each
-                other, a singular cell where pbc is set.
+                other, a singular cell where pbc is set, or results that are not finite.
         """
         with self._turn:
             arrays = self._arrays
@@ -126,7 +131,7 @@ class NativePotential:
                     f"expected positions ({arrays.n_atoms}, 3), cell (3, 3) and pbc (3,), "
                     f"got {positions.shape}, {cell.shape} and {pbc.shape}"
                 )
-            arrays.atomic_numbers[...] = atomic_numbers
+            arrays.atomic_numbers[...] = _as_int32(atomic_numbers)
             arrays.positions[...] = positions
             arrays.cell[...] = cell
             arrays.pbc[...] = pbc
@@ -182,6 +187,16 @@ class NativePotential:
         energy = sum_atoms(atomic_energies, batch, n_structures)
         virial = sum_atoms(atomic_virials, batch, n_structures)
         return Prediction(energy, forces, virial, virial_to_stress(virial, cell), atomic_energies)
+
+
+def _as_int32(atomic_numbers: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Never another number: a cast would wrap 2³² + 1 to hydrogen, and cut 1.9 to it."""
+    numbers = np.asarray(atomic_numbers)
+    if numbers.dtype.kind not in "iu" or np.any(numbers != numbers.astype(np.int32)):
+        raise StructureError(
+            f"expected atomic numbers as whole numbers of at most 32 bits, got {numbers.dtype}"
+        )
+    return numbers.astype(np.int32, copy=False)
 
 
 class _Arrays:

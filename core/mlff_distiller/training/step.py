@@ -6,10 +6,9 @@ The two halves are apart so that the caller can look at the loss and its gradien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
@@ -19,6 +18,9 @@ from mlff_distiller.training.batches import Batch
 from mlff_distiller.training.config import TrainingConfig
 from mlff_distiller.training.hessian import HessianPairs, hessian_loss
 from mlff_distiller.training.losses import energy_loss, force_loss
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Step(Protocol):

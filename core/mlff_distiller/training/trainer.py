@@ -14,17 +14,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.configuration import parse_config, to_plain
-from mlff_distiller.errors import CheckpointError, TrainingError
+from mlff_distiller.errors import CheckpointError, TrainingError, require
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
@@ -39,6 +38,9 @@ from mlff_distiller.training.padding import batch_sizes
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
 from mlff_distiller.training.step import PlainStep, Step
 from mlff_distiller.training.validation import validation_errors
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ class _Run:
         pairs: HessianPairs | None,
     ) -> None:
         self.config, self.output, self.train_set, self.valid_set = config, output, train_set, valid_set
-        self.fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision="32-true")
+        fabric = require("lightning_fabric", extra="train")
+        self.fabric: Fabric = fabric.Fabric(
+            accelerator=config.accelerator, devices=config.devices, precision="32-true"
+        )
         self.fabric.launch()
         for graphs in (train_set, valid_set):
             graphs.move_to(self.fabric.device)

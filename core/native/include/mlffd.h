@@ -35,7 +35,8 @@ extern "C" {
 
 enum mlffd_status {
   MLFFD_OK = 0,
-  MLFFD_STRUCTURE_ERROR = 1, /* nothing to evaluate: NaN, unknown element, overlap, singular cell */
+  MLFFD_STRUCTURE_ERROR = 1, /* nothing to evaluate: NaN, unknown element, overlap, singular cell; or results
+                              * that are not finite */
   MLFFD_ARTIFACT_ERROR = 2,  /* a file that is missing, damaged, or of an unknown format */
   MLFFD_ARGUMENT_ERROR = 3,  /* a mistake of the calling program, or an unknown MLFFD_ISA */
   MLFFD_EXCHANGE_ERROR = 4,  /* the exchange callback of a domain reported a failure */
@@ -76,6 +77,7 @@ MLFFD_API int mlffd_n_message_passes(const mlffd_model* model); /* L */
 MLFFD_API int mlffd_n_features(const mlffd_model* model);       /* F */
 MLFFD_API int mlffd_n_elements(const mlffd_model* model);
 MLFFD_API int mlffd_element(const mlffd_model* model, int index); /* atomic number, or 0 */
+MLFFD_API const char* mlffd_element_symbol(int atomic_number);    /* "H" of 1; "" where there is no such element */
 MLFFD_API const char* mlffd_metadata(const mlffd_model* model);   /* metadata.json, UTF-8; lives with the model */
 MLFFD_API int mlffd_n_members(const mlffd_model* model);          /* of a committee; 1 for a student */
 MLFFD_API const char* mlffd_isa(const mlffd_model* model);        /* "portable", "avx2" or "avx512" */
@@ -115,7 +117,8 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  * of an own atom is computed once.
  *
  * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
- * where n_own = 0 or where something is wrong with this process's atoms or its list. rows is (n_all, width) float32 with
+ * where n_own = 0 or where something is wrong with this process's atoms or its list (but not after a null pointer or
+ * impossible numbers of atoms, which are the calling program's). rows is (n_all, width) float32 with
  * the rows of own atoms filled in that have a ghost within the cutoff, since no other process computes with the rest;
  * on return each ghost's row must hold its owner's. It returns 0, or anything else to
  * give up; it must not throw, jump out, or use the same system. A single process without ghosts may pass null.

@@ -1,6 +1,6 @@
 #include "graph.h"
 
-#include "spline.h"
+#include "quartics.h"
 
 namespace mlffd {
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "committee.h"
+#include "elements.h"
 #include "error.h"
 #include "isa.h"
 #include "student.h"
@@ -97,6 +98,8 @@ int mlffd_element(const mlffd_model* model, int index) {
              ? model->first().student.elements[static_cast<std::size_t>(index)]
              : 0;
 }
+
+const char* mlffd_element_symbol(int atomic_number) { return mlffd::element_symbol(atomic_number); }
 
 const char* mlffd_metadata(const mlffd_model* model) {
   return model ? model->first().student.metadata.c_str() : "";

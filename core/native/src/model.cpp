@@ -1,6 +1,7 @@
 #include "model.h"
 
-#include "spline.h"
+#include "elements.h"
+#include "quartics.h"
 
 namespace mlffd {
 namespace {
@@ -20,11 +21,11 @@ Buffer<float> chunked_table(const std::vector<double>& table, std::size_t n_rows
   return out;
 }
 
-// A spline table of `filters` × F channels for the kernels.
-FilterTable filter_table(const SplineTable& spline, std::size_t filters, int width) {
-  const auto n_intervals = static_cast<std::size_t>(spline.n_intervals);
-  const std::size_t parts = N_COEFFICIENTS * filters, F = spline.n_channels / filters;
-  return {chunked_table(spline.coefficients, n_intervals, parts, F, width),
+// A table of `filters` × F channels for the kernels.
+FilterTable filter_table(const Quartics& quartics, std::size_t filters, int width) {
+  const auto n_intervals = static_cast<std::size_t>(quartics.n_intervals);
+  const std::size_t parts = N_COEFFICIENTS * filters, F = quartics.n_channels / filters;
+  return {chunked_table(quartics.coefficients, n_intervals, parts, F, width),
           n_intervals * parts * static_cast<std::size_t>(width)};
 }
 
@@ -174,7 +175,10 @@ int Model::species_of(long long atomic_number) const {
 
 std::string Model::known_elements() const {
   std::string names;
-  for (const int element : student.elements) names += (names.empty() ? "" : " ") + element_symbol(element);
+  for (const int element : student.elements) {
+    if (!names.empty()) names += " ";
+    names += element_symbol(element);
+  }
   return names;
 }
 

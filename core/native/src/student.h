@@ -58,7 +58,4 @@ struct Student {
 // ArtifactError with a sentence that names the file.
 std::vector<Student> read_students(const std::string& path);
 
-// "H", "C", …; the number itself where there is no symbol.
-std::string element_symbol(long long atomic_number);
-
 }  // namespace mlffd

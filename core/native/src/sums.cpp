@@ -20,6 +20,7 @@ void Sums::prepare(const PairGraph& graph, int n_own) {
   forces_.reserve(static_cast<std::size_t>(n_own));
   gradients_.reserve(graph.n_pairs());
   block_virials_.resize(static_cast<std::size_t>(graph.n_blocks()));
+  not_finite_ = -1;
 }
 
 void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network,
@@ -27,6 +28,7 @@ void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, c
                  const mlffd_results& results) {
   const auto index = [order](int atom) { return static_cast<std::size_t>(order ? order[atom] : atom); };
   sum_energies(model, graph, network, n_own, species);
+  for (int i = 0; i < n_own; ++i) look_at(energies_[i], index(i));
   if (results.energy) {
     *results.energy = 0.0;
     for (int i = 0; i < n_own; ++i) *results.energy += energies_[i];
@@ -37,7 +39,10 @@ void Sums::write(ThreadPool& pool, const Model& model, const PairGraph& graph, c
   differentiate(pool, graph, network);
   if (results.forces) {
     sum_forces(graph, n_own);
-    for (int i = 0; i < n_own; ++i) std::copy_n(forces_[i].data(), 3, results.forces + 3 * index(i));
+    for (int i = 0; i < n_own; ++i) {
+      look_at(forces_[i][0] + forces_[i][1] + forces_[i][2], index(i));
+      std::copy_n(forces_[i].data(), 3, results.forces + 3 * index(i));
+    }
   }
   if (results.virial) sum_virial(pool, graph, results.virial);
   if (results.atomic_virials) sum_atomic_virials(graph, n_own, order, results.atomic_virials);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "buffer.h"
@@ -22,6 +24,8 @@ class Sums {
   // domain's.
   void write(ThreadPool& pool, const Model& model, const PairGraph& graph, const Network& network, int n_own,
              const std::int32_t* species, const std::int32_t* order, const mlffd_results& results);
+  // The first own atom whose energy or force was not finite since `prepare`, as the caller counts them, or -1.
+  std::int64_t not_finite() const { return not_finite_; }
 
  private:
   using Vector = std::array<double, 3>;
@@ -35,10 +39,15 @@ class Sums {
   void sum_atomic_virials(const PairGraph& graph, int n_own, const std::int32_t* order,
                           double* virials) const;
 
+  void look_at(double value, std::size_t atom) {
+    if (not_finite_ < 0 && !std::isfinite(value)) not_finite_ = static_cast<std::int64_t>(atom);
+  }
+
   Buffer<Vector> gradients_;  // of each pair: dE/d(x_j - x_i)
   Buffer<Vector> forces_;
   Buffer<double> energies_;
   std::vector<Matrix> block_virials_;
+  std::int64_t not_finite_ = -1;
 };
 
 }  // namespace mlffd

@@ -52,6 +52,7 @@ class Backend {
   virtual const std::vector<int> &elements() const = 0;  // atomic numbers that the student knows
   virtual bool is_committee() const = 0;                 // several students, whose mean and spread are computed
   virtual int row_width() const = 0;                     // doubles that a row may take in an exchange
+  virtual bool checks_structure() const = 0;  // whether `compute` refuses NaN and overlaps, taking part in every exchange
   virtual void compute(const Domain &, Exchange &, Sums &) = 0;
 };
 

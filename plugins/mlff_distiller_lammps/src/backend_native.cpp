@@ -42,6 +42,7 @@ class NativeBackend : public Backend {
   const std::vector<int> &elements() const override { return known; }
   bool is_committee() const override { return mlffd_n_members(model.get()) > 1; }
   int row_width() const override { return (mlffd_exchange_width(model.get()) + 1) / 2; }  // two floats in a double
+  bool checks_structure() const override { return true; }
 
   void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
   {

@@ -7,6 +7,7 @@
 #include "edges.h"
 #include "mean.h"
 
+#include <c10/core/AutogradState.h>
 #include <torch/script.h>
 #include <torch/torch.h>
 
@@ -128,11 +129,22 @@ class Student {
   int64_t n_features, n_layers;
 };
 
+torch::Device device_called(const std::string &name)
+{
+  try {
+    return torch::Device(name);
+  } catch (const c10::Error &failure) {
+    throw std::runtime_error("'" + name + "' is no device of torch: " + failure.what_without_backtrace());
+  }
+}
+
 class TorchBackend : public Backend {
  public:
-  TorchBackend(const std::string &path, const Options &options) : device(options.device)
+  TorchBackend(const std::string &path, const Options &options) : device(device_called(options.device))
   {
     at::set_num_threads(options.n_threads);
+    // for a GPU, autograd would call ExchangeRows::backward in a thread of its own, where MPI must not be called
+    c10::AutogradState::get_tls_state().set_multithreading_enabled(false);
     try {
       torch::jit::Module module = torch::jit::load(path, device);
       module.eval();
@@ -153,9 +165,10 @@ class TorchBackend : public Backend {
   const std::vector<int> &elements() const override { return known; }
   bool is_committee() const override { return students.size() > 1; }
   int row_width() const override { return static_cast<int>(4 * students.front().features()); }
+  bool checks_structure() const override { return false; }
 
   void compute(const Domain &domain, Exchange &exchange, Sums &sums) override
-  {
+  try {
     edges.collect(domain, student_cutoff);
     const auto n_edges = static_cast<int64_t>(edges.size());
     const Tensor numbers =
@@ -170,6 +183,8 @@ class TorchBackend : public Backend {
     for (std::size_t k = 0; k < students.size(); k++)
       students[k].compute(domain, exchange, edges, tensors, found[k]);
     write_mean(domain, exchange, found, sums);
+  } catch (const c10::Error &failure) {
+    throw std::runtime_error(failure.what_without_backtrace());
   }
 
  private:

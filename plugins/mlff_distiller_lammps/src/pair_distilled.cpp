@@ -1,6 +1,6 @@
 #include "pair_distilled.h"
 
-#include "elements.h"
+#include "mlffd.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -45,7 +45,7 @@ std::string artifact_path(const std::string &file)
 
 }  // namespace
 
-PairDistilled::PairDistilled(LAMMPS *lmp) : Pair(lmp)
+PairDistilled::PairDistilled(LAMMPS *lmp) : Pair(lmp), ghosts(*lmp, *this, domain, site_of)
 {
   single_enable = 0;
   restartinfo = 0;  // the file stays the only place of the weights: pair_style and pair_coeff are given again
@@ -129,17 +129,14 @@ void PairDistilled::map_types(int n_types, char **symbols)
   for (int type = 1; type <= n_types; type++) {
     const std::string symbol = symbols[type - 1];
     if (symbol == "NULL") continue;
-    const int number = mlffd_lammps::atomic_number(symbol);
-    bool known = false;
     std::string names;
-    for (int z : backend->elements()) {
-      known = known || z == number;
-      names += std::string(names.empty() ? "" : " ") + mlffd_lammps::element_symbol(z);
+    for (const int z : backend->elements()) {
+      if (symbol == mlffd_element_symbol(z)) number_of_type[type] = z;
+      names += std::string(names.empty() ? "" : " ") + mlffd_element_symbol(z);
     }
-    if (!known)
+    if (number_of_type[type] == 0)
       error->all(FLERR, "Pair style distilled: atom type {} is mapped to '{}', but this student knows only {}", type,
                  symbol, names);
-    number_of_type[type] = number;
   }
   for (int i = 1; i <= n_types; i++)
     for (int j = 1; j <= n_types; j++) setflag[i][j] = number_of_type[i] && number_of_type[j];
@@ -154,9 +151,10 @@ void PairDistilled::init_style()
     error->all(FLERR, "Pair style distilled: forces act on ghost atoms, so it needs 'newton on'");
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style distilled: it finds the owners of ghosts by their IDs, so it needs atom IDs");
-  if (comm->style != Comm::BRICK && comm->style != Comm::TILED)  // see agree_on_rows
+  if (comm->style != Comm::BRICK && comm->style != Comm::TILED)  // see ghost_rows.h
     error->all(FLERR, "Pair style distilled: expected 'comm_style brick' or 'comm_style tiled'");
   check_neighbors_are_complete();
+  check_masses();
   neighbor->add_request(this, NeighConst::REQ_FULL);
   // under hybrid, LAMMPS sizes its buffers by what the hybrid style asks for, and that was set before the file was known
   force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
@@ -179,6 +177,20 @@ void PairDistilled::check_neighbors_are_complete()
                    "Pair style distilled: pairs that 'neigh_modify exclude' or 'include' leaves out are missing from its energy");
 }
 
+// Elements in another order than the types are the likeliest mistake in a script, and nothing else would show it. A nucleus has
+// 2 to 2.6 nucleons for each proton; hydrogen may be heavy, and what it is bonded to lighter for that.
+void PairDistilled::check_masses()
+{
+  if (!atom->mass || comm->me != 0) return;
+  for (int type = 1; type <= atom->ntypes; type++) {
+    const int z = number_of_type[type];
+    const double mass = atom->mass[type];
+    if (z == 0 || (z == 1 ? mass < 4.1 : mass > 0.9 * z && mass < 3.2 * z)) continue;
+    error->warning(FLERR, "Pair style distilled: atom type {} is mapped to {} and has the mass {:.4g}; is the order of the elements right?",
+                   type, mlffd_element_symbol(z), mass);
+  }
+}
+
 double PairDistilled::init_one(int, int) { return backend->cutoff(); }
 
 void PairDistilled::compute(int eflag, int vflag)
@@ -187,11 +199,11 @@ void PairDistilled::compute(int eflag, int vflag)
   if (neighbor->ago == 0 || made_at != neighbor->lastcall) {  // the same on every rank
     made_at = neighbor->lastcall;
     assign_sites();
-    agree_on_rows();
+    ghosts.agree();
     list_neighbors();
   }
   move_sites();
-  check_structure();
+  if (!backend->checks_structure()) check_structure();
 
   sums.energy = 0.0;
   std::fill(sums.virial, sums.virial + 9, 0.0);
@@ -200,12 +212,14 @@ void PairDistilled::compute(int eflag, int vflag)
   sums.want_atomic_virials = vflag_atom;
   sums.atomic_virials.assign(vflag_atom ? 9 * static_cast<std::size_t>(domain.n_rows) : 0, 0.0);
   sums.force_spread.assign(backend->is_committee() ? domain.n_own : 0, 0.0);
-  RankExchange exchange(*this);
   try {
-    backend->compute(domain, exchange, sums);
+    backend->compute(domain, ghosts, sums);
   } catch (const std::exception &failure) {
+    check_structure();
     error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
+  if (!std::isfinite(sums.energy))
+    error->one(FLERR, "Pair style distilled: the energy is not finite at step {}", update->ntimestep);
   tally();
 }
 
@@ -245,12 +259,16 @@ void PairDistilled::assign_sites()
 
 void PairDistilled::list_neighbors()
 {
-  std::vector<char> is_listed(atom->nlocal, 0);  // under hybrid the list skips atoms
+  std::vector<char> is_listed(atom->nlocal, 0);
   for (int ii = 0; ii < list->inum; ii++) is_listed[list->ilist[ii]] = 1;
   domain.first.assign(1, 0);
   domain.neighbors.clear();
   for (int row = 0; row < domain.n_own; row++) {
     const int i = atom_of[row];
+    if (!is_listed[i] && !neighbor->includegroup)  // under hybrid, lists leave out types of which the style has no pair
+      error->one(FLERR,
+                 "Pair style distilled: no pair of atom type {} is left to it by pair_style hybrid, but pair_coeff maps the type "
+                 "to an element, whose energy would count; map it to NULL", atom->type[i]);
     const int count = is_listed[i] ? list->numneigh[i] : 0;
     for (int k = 0; k < count; k++) {
       const int site = site_of[list->firstneigh[i][k] & NEIGHMASK];
@@ -268,7 +286,7 @@ void PairDistilled::move_sites()
     std::copy_n(atom->x[atom_of[site]], 3, domain.positions.data() + 3 * site);
 }
 
-// In LAMMPS' own words and IDs, before any rank enters an exchange
+// In LAMMPS' own words and IDs. (Other ranks may wait in an exchange meanwhile: error->one ends them too.)
 void PairDistilled::check_structure()
 {
   for (int row = 0; row < domain.n_own; row++) {
@@ -309,91 +327,20 @@ void PairDistilled::tally()
   }
 }
 
-// ---- rows between ranks ----------------------------------------------------------------------------------------------
-// LAMMPS has a ghost for every copy of an atom within reach, most of them copies of what is known already. So only rows that the
-// receiver asked for travel. A swap may pass on ghosts that came with an earlier swap: the first copy is the one with a row, so
-// the row is there by then; and backwards, a row is sent on only after the swaps that add to it.
+int PairDistilled::pack_forward_comm(int, int *atoms, double *buffer, int, int *) { return ghosts.pack_forward(atoms, buffer); }
 
-bool PairDistilled::RankExchange::single_rank() const { return pair.comm->nprocs == 1; }
+void PairDistilled::unpack_forward_comm(int n, int first, double *buffer) { ghosts.unpack_forward(n, first, buffer); }
 
-void PairDistilled::RankExchange::forward(void *rows, std::size_t row_bytes)
-{
-  if (single_rank()) return;
-  pair.rows_bytes = static_cast<char *>(rows);
-  pair.row_size = row_bytes;
-  pair.comm->forward_comm(&pair, static_cast<int>((row_bytes + sizeof(double) - 1) / sizeof(double)));
-}
+int PairDistilled::pack_reverse_comm(int n, int first, double *buffer) { return ghosts.pack_reverse(n, first, buffer); }
 
-void PairDistilled::RankExchange::reverse(double *rows, int width)
-{
-  if (single_rank()) return;
-  pair.rows_double = rows;
-  pair.row_width = width;
-  pair.comm->reverse_comm(&pair, width);
-}
-
-void PairDistilled::agree_on_rows()
-{
-  asked_for.clear();
-  if (comm->nprocs == 1) return;
-  agreeing = true;
-  comm->reverse_comm(this, 1);
-  agreeing = false;
-}
-
-int PairDistilled::pack_forward_comm(int, int *atoms, double *buffer, int, int *)
-{
-  const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  double *target = buffer;
-  for (const int k : asked_for[atoms]) {
-    std::memcpy(target, rows_bytes + domain.row_of_site(site_of[atoms[k]]) * row_size, row_size);
-    target += width;
-  }
-  return static_cast<int>(target - buffer);
-}
-
-void PairDistilled::unpack_forward_comm(int n, int first, double *buffer)
-{
-  const int width = static_cast<int>((row_size + sizeof(double) - 1) / sizeof(double));
-  for (int i = first; i < first + n; i++) {
-    if (!is_ghost(site_of[i])) continue;
-    std::memcpy(rows_bytes + site_of[i] * row_size, buffer, row_size);
-    buffer += width;
-  }
-}
-
-int PairDistilled::pack_reverse_comm(int n, int first, double *buffer)
-{
-  double *target = buffer;
-  for (int i = first; i < first + n; i++) {
-    if (agreeing)
-      *target++ = is_ghost(site_of[i]);
-    else if (is_ghost(site_of[i]))
-      target = std::copy_n(rows_double + static_cast<std::size_t>(site_of[i]) * row_width, row_width, target);
-  }
-  return static_cast<int>(target - buffer);
-}
-
-void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer)
-{
-  std::vector<int> &asked = asked_for[atoms];
-  if (agreeing) {
-    for (int k = 0; k < n; k++)
-      if (buffer[k] != 0.0) asked.push_back(k);
-    return;
-  }
-  for (const int k : asked) {
-    double *target = rows_double + static_cast<std::size_t>(domain.row_of_site(site_of[atoms[k]])) * row_width;
-    for (int c = 0; c < row_width; c++) target[c] += *buffer++;
-  }
-}
+void PairDistilled::unpack_reverse_comm(int n, int *atoms, double *buffer) { ghosts.unpack_reverse(n, atoms, buffer); }
 
 // fix ID all pair N distilled force_spread 0: how far the members of a committee are apart, in LAMMPS' unit of forces
 void *PairDistilled::extract_peratom(const char *name, int &n_columns)
 {
   if (std::strcmp(name, "force_spread") != 0 || !backend || !backend->is_committee()) return nullptr;
   n_columns = 0;
-  force_spread.resize(atom->nlocal);  // before the first step there is none
+  force_spread.resize(std::max(1, atom->nlocal));  // before the first step there is none; and null would mean "unknown"
   return force_spread.data();
 }
 

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "backend.h"
+#include "ghost_rows.h"
 #include "pair.h"
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace LAMMPS_NS {
@@ -29,28 +29,15 @@ class PairDistilled : public Pair {
   double memory_usage() override;
 
  private:
-  // LAMMPS' communication as the backend sees it. (A member and no base class: Pair's destructor may throw.)
-  class RankExchange : public mlffd_lammps::Exchange {
-   public:
-    explicit RankExchange(PairDistilled &style) : pair(style) {}
-    bool single_rank() const override;
-    void forward(void *rows, std::size_t row_bytes) override;
-    void reverse(double *rows, int width) override;
-
-   private:
-    PairDistilled &pair;
-  };
-
   void load(const std::string &file);
   void map_types(int, char **);
   void check_neighbors_are_complete();
+  void check_masses();
   void assign_sites();
-  void agree_on_rows();
   void list_neighbors();
   void move_sites();
   void check_structure();
   void tally();
-  bool is_ghost(int site) const { return site >= domain.n_own && site < domain.n_rows; }
 
   mlffd_lammps::Options options;
   std::string backend_name = "native";
@@ -64,14 +51,7 @@ class PairDistilled : public Pair {
   mlffd_lammps::Sums sums;
   std::vector<double> force_spread;  // (LAMMPS' owned atoms) for fix pair
 
-  // Rows on their way between ranks. A swap of LAMMPS sends a list of atoms, which is known by its address: of these, the
-  // receiver has a row of its own for the entries that are asked for here.
-  std::unordered_map<const int *, std::vector<int>> asked_for;
-  bool agreeing = false;
-  char *rows_bytes = nullptr;
-  std::size_t row_size = 0;
-  double *rows_double = nullptr;
-  int row_width = 0;
+  mlffd_lammps::GhostRows ghosts;
 };
 
 }  // namespace LAMMPS_NS

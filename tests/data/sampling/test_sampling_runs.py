@@ -205,7 +205,7 @@ def test_arrays_there_and_back() -> None:
 
 def test_unreadable_structures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("nonsense")
-    for sources in ([tmp_path / "a.xyz"], [tmp_path / "missing.xyz"], []):
+    for sources in ([tmp_path / "a.xyz"], [tmp_path / "missing.xyz"], [], [Atoms()]):
         with pytest.raises(DatasetError):
             read_structures(sources)
 
@@ -248,17 +248,36 @@ def test_structures_that_the_teacher_refuses_are_left_out(tmp_path: Path) -> Non
 
 def test_another_structure_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     structures = crystals(2)
+    label, calls = Teacher.label, []
 
-    def interrupted(self: Teacher, atoms: Atoms) -> Atoms:
-        raise KeyboardInterrupt
+    def interrupted_at_the_second(self: Teacher, atoms: Atoms) -> Atoms:
+        calls.append(atoms)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return label(self, atoms)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Teacher, "label", interrupted)
+        patch.setattr(Teacher, "label", interrupted_at_the_second)
         with pytest.raises(KeyboardInterrupt):
-            label_structures(structures, EMT, tmp_path / "a.h5", show_progress=False)
+            label_structures(structures, EMT, tmp_path / "a.h5", bundle_size=1, show_progress=False)
     structures[1].positions[0, 0] += 1e-9
     with pytest.raises(ConfigError, match="differs in: tasks"):
+        label_structures(structures, EMT, tmp_path / "a.h5", bundle_size=1, show_progress=False)
+
+
+def test_a_run_without_a_single_part_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+    structures = crystals(2)
+    structures[0].numbers[:] = structures[1].numbers[:] = 92  # EMT has no uranium
+    with pytest.raises(SamplingError, match=r"teacher failed \(2\)\. The first: Cu 0: .*U"):
         label_structures(structures, EMT, tmp_path / "a.h5", show_progress=False)
+    assert not any(tmp_path.iterdir())
+    label_structures(crystals(2), EMT, tmp_path / "a.h5", show_progress=False)
+
+
+def test_labels_go_to_hdf5_only(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ends in .h5 or .hdf5, got .*a.xyz"):
+        label_structures(crystals(1), EMT, tmp_path / "a.xyz", show_progress=False)
+    assert not any(tmp_path.iterdir())
 
 
 def test_empty_bundles_are_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def rattle_tree(
 def _child(parent: Atoms, teacher: Teacher, rng: np.random.Generator, settings: RattleConfig) -> Atoms:
     """Rattle, then step along the force until the Metropolis test accepts or the steps are used up.
 
-    Step k moves the atom with the largest force by σ/k, a Robbins-Monro sequence: far enough to mend the
+    Step k moves the atom with the largest force by σ/k, a Robbins-Monro sequence: far enough to fix the
     worst contacts, too little to undo the rattling.
     """
     sigma = log_uniform(rng, settings.sigma_min, settings.sigma_max)

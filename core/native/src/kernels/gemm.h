@@ -66,10 +66,9 @@ static void multiply(int n_rows, const Matrix& matrix, In<IN_PARTS> in, Out<OUT_
       const float* x = in.data + static_cast<std::size_t>(row) * IN_PARTS * W;
       float* y = out.data + chunk * out.chunk_stride + static_cast<std::size_t>(row) * OUT_PARTS * W;
       const float* b = bias ? bias + chunk * W : nullptr;
-      const auto run = n == 3 ? tile < PANEL == 3 ? 3 : 2, IN_PARTS,
-                 OUT_PARTS >
-          : n == 2 ? tile<2, IN_PARTS, OUT_PARTS>
-                   : tile<1, IN_PARTS, OUT_PARTS>;
+      auto run = tile<1, IN_PARTS, OUT_PARTS>;
+      if (n == 2) run = tile<2, IN_PARTS, OUT_PARTS>;
+      if (n == 3) run = tile<PANEL, IN_PARTS, OUT_PARTS>;  // only where PANEL is 3
       run(matrix.in_chunks, x, in.chunk_stride, panel, y, out.chunk_stride, b, accumulate);
     }
     panel += static_cast<std::size_t>(matrix.in_chunks) * W * n * W;

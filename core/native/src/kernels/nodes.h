@@ -1,5 +1,5 @@
 // What happens at the atoms between the edge loops: the perceptrons φ and a, the mixing of vectors, the
-// readout, and their reverse passes. docs/native_engine.md derives the formulas.
+// readout, and their reverse passes. docs/native_engine_design.md derives the formulas.
 //
 // Temporaries of a block are arrays [chunk][row][width]; "plane" is one such array for F features.
 #pragma once

@@ -1,4 +1,4 @@
-// The edge loops: messages forward, and their gradients back. docs/native_engine.md derives the formulas.
+// The edge loops: messages forward, and their gradients back. docs/native_engine_design.md derives the formulas.
 //
 // A pair i, j carries two messages through one filter W(r), since r_ij = r_ji and u_ji = -u_ij. Where both
 // atoms are ours, both messages are computed in one visit. Where j is a ghost, only i receives, but the

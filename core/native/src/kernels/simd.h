@@ -56,7 +56,25 @@ MLFFD_INLINE SiLU silu(V x) {
   return {value, sigmoid + value * (1.0f - sigmoid)};
 }
 
-// {Σa, Σb, Σc, Σd}: first within each 128-bit lane, where shuffles are cheap, then across the lanes.
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else  // GCC 11 has the older form only
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (I){__VA_ARGS__})
+#endif
+
+// The lane of 128 bits with this number.
+template <int LANE>
+MLFFD_INLINE V4 lane(V x) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(x, x, 4 * LANE, 4 * LANE + 1, 4 * LANE + 2, 4 * LANE + 3);
+#else
+  V4 part;
+  __builtin_memcpy(&part, reinterpret_cast<const float*>(&x) + 4 * LANE, sizeof part);
+  return part;
+#endif
+}
+
+// {Σa, Σb, Σc, Σd}: first within each lane, where shuffles are cheap, then across the lanes.
 MLFFD_INLINE V4 sums(V a, V b, V c, V d) {
 #if MLFFD_WIDTH == 4
 #define LANES(f) f(0, W)
@@ -69,22 +87,21 @@ MLFFD_INLINE V4 sums(V a, V b, V c, V d) {
 #define HIGH(k, w) k + 2, k + 2 + w, k + 3, k + 3 + w
 #define FRONT(k, w) k, k + 1, k + w, k + 1 + w
 #define BACK(k, w) k + 2, k + 3, k + 2 + w, k + 3 + w
-  const V ab = __builtin_shufflevector(a, b, LANES(LOW)) + __builtin_shufflevector(a, b, LANES(HIGH));
-  const V cd = __builtin_shufflevector(c, d, LANES(LOW)) + __builtin_shufflevector(c, d, LANES(HIGH));
-  const V abcd = __builtin_shufflevector(ab, cd, LANES(FRONT)) + __builtin_shufflevector(ab, cd, LANES(BACK));
+  const V ab = SHUFFLE(a, b, LANES(LOW)) + SHUFFLE(a, b, LANES(HIGH));
+  const V cd = SHUFFLE(c, d, LANES(LOW)) + SHUFFLE(c, d, LANES(HIGH));
+  const V abcd = SHUFFLE(ab, cd, LANES(FRONT)) + SHUFFLE(ab, cd, LANES(BACK));
 #undef LANES
 #undef LOW
 #undef HIGH
 #undef FRONT
 #undef BACK
+#undef SHUFFLE
 #if MLFFD_WIDTH == 4
   return abcd;
 #elif MLFFD_WIDTH == 8
-  return __builtin_shufflevector(abcd, abcd, 0, 1, 2, 3) + __builtin_shufflevector(abcd, abcd, 4, 5, 6, 7);
+  return lane<0>(abcd) + lane<1>(abcd);
 #elif MLFFD_WIDTH == 16
-  return (__builtin_shufflevector(abcd, abcd, 0, 1, 2, 3) + __builtin_shufflevector(abcd, abcd, 4, 5, 6, 7)) +
-         (__builtin_shufflevector(abcd, abcd, 8, 9, 10, 11) +
-          __builtin_shufflevector(abcd, abcd, 12, 13, 14, 15));
+  return (lane<0>(abcd) + lane<1>(abcd)) + (lane<2>(abcd) + lane<3>(abcd));
 #endif
 }
 

@@ -1,4 +1,4 @@
-#include "spline.h"
+#include "quartics.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,16 +10,16 @@ namespace {
 
 constexpr int STEP = 64, MAX_INTERVALS = 4096;
 constexpr int ORDER = 4;  // of the error of a slope
-// Puts the table's share of the force error below that of float32; docs/native_engine.md has the measurement.
+// Puts the table's share of the force error below that of float32; docs/native_engine_design.md has the measurement.
 constexpr double ACCEPTED_ERROR = 5e-7;
 constexpr int N_SAMPLES = 499;  // a prime: the samples meet the intervals at all positions
 
 }  // namespace
 
-SplineTable tabulate(const Filter& filter, int n_intervals) {
+Quartics tabulate(const Filter& filter, int n_intervals) {
   const std::size_t C = filter.n_channels();
   const double h = (filter.cutoff() - TABLE_START) / n_intervals;
-  SplineTable table{n_intervals, C, {}};
+  Quartics table{n_intervals, C, {}};
   table.coefficients.reserve(static_cast<std::size_t>(n_intervals) * N_COEFFICIENTS * C);
   FilterSample first = filter.at(TABLE_START);
   for (int k = 0; k < n_intervals; ++k) {
@@ -42,7 +42,7 @@ SplineTable tabulate(const Filter& filter, int n_intervals) {
   return table;
 }
 
-double table_error(const Filter& filter, const SplineTable& table) {
+double table_error(const Filter& filter, const Quartics& table) {
   const std::size_t C = table.n_channels;
   const double h = (filter.cutoff() - TABLE_START) / table.n_intervals;
   double value2 = 0.0, slope2 = 0.0, value_error2 = 0.0, slope_error2 = 0.0;
@@ -73,7 +73,12 @@ double table_error(const Filter& filter, const SplineTable& table) {
 int choose_intervals(const std::vector<Filter>& filters) {
   for (int n = STEP;;) {
     double error = 0.0;
-    for (const Filter& filter : filters) error = std::max(error, table_error(filter, tabulate(filter, n)));
+    for (const Filter& filter : filters) {
+      const double found = table_error(filter, tabulate(filter, n));
+      if (!std::isfinite(found))
+        throw ArtifactError("the weights of its radial filters are too large to compute with; train it again");
+      error = std::max(error, found);
+    }
     if (error <= ACCEPTED_ERROR) return n;
     if (n == MAX_INTERVALS)
       throw ArtifactError(

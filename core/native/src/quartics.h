@@ -15,17 +15,17 @@ namespace mlffd {
 
 constexpr double TABLE_START = 0.25;  // Å, below the shortest distance that is accepted (MIN_DISTANCE)
 
-struct SplineTable {
+struct Quartics {
   int n_intervals = 0;
   std::size_t n_channels = 0;
   std::vector<double> coefficients;  // (n_intervals, N_COEFFICIENTS, n_channels)
 };
 
-SplineTable tabulate(const Filter& filter, int n_intervals);
+Quartics tabulate(const Filter& filter, int n_intervals);
 
 // The largest relative error of the table, in values or in derivatives: root mean squares over all channels
 // and over distances weighted by r², as neighbours are in a liquid.
-double table_error(const Filter& filter, const SplineTable& table);
+double table_error(const Filter& filter, const Quartics& table);
 
 // A number of intervals, common to all filters and a multiple of 64, whose tables are accurate enough. Throws
 // ArtifactError where there is none.
