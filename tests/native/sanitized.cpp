@@ -1,5 +1,5 @@
 // Everything that could touch memory wrongly, in one program that test_sanitized.py builds with
-// AddressSanitizer and UndefinedBehaviorSanitizer. Usage: sanitized ARTIFACT SCRATCH_FILE
+// AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer. Usage: sanitized ARTIFACT SCRATCH_FILE
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -36,8 +36,7 @@ void require(bool condition, const std::string& sentence) {
   std::exit(1);
 }
 
-// ---- the reader
-// -----------------------------------------------------------------------------------------------------
+// ---- the reader ----
 
 std::string damaged(std::string bytes) {
   if (below(2)) bytes.resize(below(bytes.size()));
@@ -76,8 +75,7 @@ void fuzz_reader(const std::string& path, const std::string& scratch) {
   }
 }
 
-// ---- neighbours against all pairs and images
-// ---------------------------------------------------------------------------
+// ---- neighbours against all pairs and images ----
 
 using Bond = std::tuple<int, int, long, long,
                         long>;  // atoms, and the vector in 1e-6 Å; of two opposite ones the positive
@@ -126,8 +124,7 @@ void compare_neighbors(int n, int reach, double range) {
                                  ", expected " + std::to_string(expected.size()));
 }
 
-// ---- structures
-// ----------------------------------------------------------------------------------------------------------
+// ---- structures ----
 
 struct Structure {
   std::vector<std::int32_t> numbers;
@@ -150,11 +147,17 @@ Structure grid(int n, double spacing, bool periodic) {
 
 struct Output {
   double energy = 0.0, virial[9] = {};
-  std::vector<double> forces, atomic_energies, atomic_virials;
+  std::vector<double> forces, atomic_energies, atomic_virials, force_spread;
   mlffd_results results;
 
-  explicit Output(std::size_t n) : forces(3 * n), atomic_energies(n), atomic_virials(9 * n) {
-    results = {&energy, forces.data(), virial, atomic_energies.data(), atomic_virials.data()};
+  explicit Output(std::size_t n) : forces(3 * n), atomic_energies(n), atomic_virials(9 * n), force_spread(n) {
+    results = {&energy, forces.data(), virial, atomic_energies.data(), atomic_virials.data(), force_spread.data()};
+  }
+
+  bool is_same(const Output& other) const {
+    return energy == other.energy && std::equal(virial, virial + 9, other.virial) && forces == other.forces &&
+           atomic_energies == other.atomic_energies && atomic_virials == other.atomic_virials &&
+           force_spread == other.force_spread;
   }
 };
 
@@ -229,76 +232,114 @@ void try_edges(const mlffd_model* model) {
   mlffd_system_free(system);
 }
 
-// ---- one domain with periodic ghosts
-// ---------------------------------------------------------------------------------------
+void compare_threads(const mlffd_model* model) {
+  for (const int n : {1, 2, 3, 5, 8}) {
+    const Structure s = grid(n, 2.2, true);
+    Output one(s.numbers.size());
+    for (const int n_threads : {1, 2, 3, 7}) {
+      mlffd_system* system = nullptr;
+      require(mlffd_system_new(model, n_threads, &system) == MLFFD_OK, "a system");
+      for (int step = 0; step < 2; ++step) {
+        Output out(s.numbers.size());
+        require(compute(system, s, out) == MLFFD_OK, "a step");
+        if (n_threads == 1) one = out;
+        require(out.is_same(one), "the same bits with any number of threads");
+      }
+      mlffd_system_free(system);
+    }
+  }
+}
 
-struct Ghosts {
+// ---- one domain whose periodic images are ghosts, or images ----
+
+struct Domain {
   std::int64_t n_own;
-  std::vector<std::int64_t> owner;
-  int calls = 0;
+  std::vector<std::int32_t> numbers;   // of own atoms and their copies
+  std::vector<double> positions;       // the same
+  std::vector<std::int32_t> owner;     // of each copy
+  std::vector<std::vector<std::int32_t>> rows;
+  std::vector<const std::int32_t*> pointers;
+  std::vector<std::int32_t> counts;
+  int exchanges = 0;
+
+  std::int64_t n_all() const { return static_cast<std::int64_t>(numbers.size()); }
 };
 
+constexpr std::int32_t MASK = (1 << 29) - 1;
+
+Domain domain_of(const Structure& s, double cutoff) {
+  Domain domain{static_cast<std::int64_t>(s.numbers.size()), s.numbers, s.positions, {}, {}, {}, {}};
+  for (int a = -1; a <= 1; ++a)
+    for (int b = -1; b <= 1; ++b)
+      for (int c = -1; c <= 1; ++c)
+        for (std::int32_t i = 0; i < domain.n_own && (a || b || c); ++i) {
+          domain.owner.push_back(i);
+          domain.numbers.push_back(s.numbers[i]);
+          for (int d = 0; d < 3; ++d)
+            domain.positions.push_back(s.positions[3 * i + d] + s.cell[0] * (d == 0 ? a : d == 1 ? b : c));
+        }
+  domain.rows.resize(s.numbers.size());
+  for (std::int32_t i = 0; i < domain.n_own; ++i) {
+    for (std::int32_t j = 0; j < domain.n_all(); ++j) {
+      double r2 = 0.0;
+      for (int d = 0; d < 3; ++d) r2 += std::pow(domain.positions[3 * i + d] - domain.positions[3 * j + d], 2);
+      if (j != i && r2 < cutoff * cutoff) domain.rows[i].push_back(j | 1 << 29);
+    }
+    domain.pointers.push_back(domain.rows[i].data());
+    domain.counts.push_back(static_cast<std::int32_t>(domain.rows[i].size()));
+  }
+  return domain;
+}
+
 int copy_ghosts(void* context, float* rows, int width) {
-  Ghosts& ghosts = *static_cast<Ghosts*>(context);
-  ++ghosts.calls;
-  for (std::size_t g = 0; g < ghosts.owner.size(); ++g)
-    std::copy_n(rows + ghosts.owner[g] * width, width,
-                rows + (ghosts.n_own + static_cast<std::int64_t>(g)) * width);
+  Domain& domain = *static_cast<Domain*>(context);
+  ++domain.exchanges;
+  for (std::size_t g = 0; g < domain.owner.size(); ++g)
+    std::copy_n(rows + domain.owner[g] * width, width, rows + (domain.n_own + static_cast<std::int64_t>(g)) * width);
   return 0;
+}
+
+int compute_with_ghosts(mlffd_system* system, Domain& domain, Output& out) {
+  const mlffd_neighbor_list list{domain.counts.data(), domain.pointers.data(), MASK, 0, nullptr};
+  return mlffd_compute_domain(system, domain.n_own, domain.n_all(), domain.numbers.data(), domain.positions.data(), &list,
+                              copy_ghosts, &domain, &out.results);
+}
+
+int compute_with_images(mlffd_system* system, Domain& domain, Output& out) {
+  const auto n_images = static_cast<std::int64_t>(domain.owner.size());
+  const mlffd_neighbor_list list{domain.counts.data(), domain.pointers.data(), MASK, n_images, domain.owner.data()};
+  return mlffd_compute_domain(system, domain.n_own, domain.n_own, domain.numbers.data(), domain.positions.data(), &list,
+                              nullptr, nullptr, &out.results);
+}
+
+void require_close(const std::vector<double>& found, const std::vector<double>& expected, const std::string& what) {
+  for (std::size_t k = 0; k < expected.size(); ++k)
+    require(std::abs(found[k] - expected[k]) < 1e-3 * (1 + std::abs(expected[k])), "the same " + what);
 }
 
 void compare_domain(const mlffd_model* model, int n_threads) {
   const Structure s = grid(4, 2.3, true);
-  const auto n_own = static_cast<std::int64_t>(s.numbers.size());
-  const double cutoff = mlffd_cutoff(model), length = s.cell[0];
-  Ghosts ghosts{n_own, {}};
-  std::vector<std::int32_t> numbers = s.numbers;
-  std::vector<double> positions = s.positions;
-  for (int a = -1; a <= 1; ++a)
-    for (int b = -1; b <= 1; ++b)
-      for (int c = -1; c <= 1; ++c)
-        for (std::int64_t i = 0; i < n_own && (a || b || c); ++i) {
-          ghosts.owner.push_back(i);
-          numbers.push_back(s.numbers[i]);
-          for (int d = 0; d < 3; ++d)
-            positions.push_back(s.positions[3 * i + d] + length * (d == 0 ? a : d == 1 ? b : c));
-        }
-  const auto n_all = static_cast<std::int32_t>(numbers.size());
-  std::vector<std::vector<std::int32_t>> rows(s.numbers.size());
-  std::vector<const std::int32_t*> pointers;
-  std::vector<std::int32_t> counts;
-  for (std::int32_t i = 0; i < n_own; ++i) {
-    for (std::int32_t j = 0; j < n_all; ++j) {
-      double r2 = 0.0;
-      for (int d = 0; d < 3; ++d) r2 += std::pow(positions[3 * i + d] - positions[3 * j + d], 2);
-      if (j != i && r2 < cutoff * cutoff) rows[i].push_back(j | 1 << 29);
-    }
-    pointers.push_back(rows[i].data());
-    counts.push_back(static_cast<std::int32_t>(rows[i].size()));
-  }
-  const mlffd_neighbor_list list{counts.data(), pointers.data(), (1 << 29) - 1};
-
+  Domain domain = domain_of(s, mlffd_cutoff(model));
   mlffd_system* system = nullptr;
   require(mlffd_system_new(model, n_threads, &system) == MLFFD_OK, "a system");
-  Output whole(s.numbers.size()), domain(s.numbers.size());
+  Output whole(s.numbers.size());
   require(compute(system, s, whole) == MLFFD_OK, "the whole");
-  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts,
-                               &ghosts, &domain.results) == MLFFD_OK,
-          "the domain");
-  require(ghosts.calls == mlffd_n_exchanges(model), "the promised number of exchanges");
-  require(std::abs(whole.energy - domain.energy) < 1e-3, "the same energy");
-  for (std::size_t k = 0; k < whole.forces.size(); ++k)
-    require(std::abs(whole.forces[k] - domain.forces[k]) < 1e-3 * (1 + std::abs(whole.forces[k])),
-            "the same forces");
-  Ghosts nobody{0, {}};
-  require(mlffd_compute_domain(system, 0, 0, nullptr, nullptr, nullptr, copy_ghosts, &nobody,
-                               &domain.results) == MLFFD_OK,
-          "an empty domain");
-  positions[0] = std::nan("");
-  require(mlffd_compute_domain(system, n_own, n_all, numbers.data(), positions.data(), &list, copy_ghosts,
-                               &ghosts, &domain.results) == MLFFD_STRUCTURE_ERROR,
-          "a broken domain");
-  require(ghosts.calls == 2 * mlffd_n_exchanges(model), "a broken domain takes part in the exchanges");
+  for (const auto compute_domain : {compute_with_ghosts, compute_with_images}) {
+    Output out(s.numbers.size());
+    require(compute_domain(system, domain, out) == MLFFD_OK, "the domain");
+    require(std::abs(whole.energy - out.energy) < 1e-3, "the same energy");
+    require_close(out.forces, whole.forces, "forces");
+    require_close(out.atomic_virials, whole.atomic_virials, "virials");
+    require_close(out.force_spread, whole.force_spread, "spread");
+  }
+  require(domain.exchanges == mlffd_n_exchanges(model), "the promised number of exchanges");
+  Output out(s.numbers.size());
+  Domain nobody{};
+  require(compute_with_ghosts(system, nobody, out) == MLFFD_OK, "an empty domain");
+  domain.exchanges = 0;
+  domain.positions[0] = std::nan("");
+  require(compute_with_ghosts(system, domain, out) == MLFFD_STRUCTURE_ERROR, "a broken domain");
+  require(domain.exchanges == mlffd_n_exchanges(model), "a broken domain takes part in the exchanges");
   mlffd_system_free(system);
 }
 
@@ -314,6 +355,7 @@ int main(int argc, char** argv) {
     try_structures(model, n_threads);
     compare_domain(model, n_threads);
   }
+  compare_threads(model);
   try_edges(model);
   mlffd_free(model);
   std::puts("clean");

@@ -1,4 +1,4 @@
-"""The engine under AddressSanitizer and UndefinedBehaviorSanitizer, on every instruction set that this processor has."""
+"""The engine under sanitizers of memory, undefined behaviour and threads, on every instruction set that this processor has."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ def run(*command: str | Path, **environment: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="CMake is not installed")
-def test_clean_under_sanitizers(random_artifact: Path, random_committee: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_clean_under_sanitizers(
+    sanitizers: str, random_artifact: Path, random_committee: Path, tmp_path: Path
+) -> None:
     best = NativePotential(random_artifact).isa
     emulated = "OFF" if best == "avx512" else "ON"  # the 16-wide kernels in any case
-    flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+    flags = f"-fsanitize={sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
     run(
         "cmake",
         "-S",
