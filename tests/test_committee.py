@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from ase.io.trajectory import Trajectory
@@ -82,6 +83,16 @@ def test_native_edges_give_the_mean(committee_file: Path) -> None:
     )
     for a, b in zip(native, script, strict=True):
         torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_batches_have_the_spread_of_each_structure(committee_file: Path, backend: str) -> None:
+    calculator = DistilledCalculator(committee_file, backend=backend, max_spread=None)
+    structures = [molecule("CH3OH"), molecule("H2O"), molecule("CH3CH2OH")]
+    for atoms, results in zip(structures, calculator.evaluate(structures), strict=True):
+        calculator.calculate(atoms)
+        np.testing.assert_allclose(results["force_spread"], calculator.force_spread, rtol=1e-4)
+    assert "force_spread" not in DistilledCalculator("ultra-tiny").evaluate(structures)[0]
 
 
 def test_file_round_trip(committee_file: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Metadata
@@ -25,6 +26,7 @@ from mlff_distiller.verlet import VerletList
 __all__ = [
     "BACKENDS",
     "SKIN",
+    "BatchedPotential",
     "StructurePotential",
     "VerletPotential",
     "load_for_dynamics",
@@ -32,6 +34,21 @@ __all__ = [
 ]
 
 BACKENDS = ("auto", "native", "torch")
+
+
+class BatchedPotential(Potential, Protocol):
+    """A loaded artifact as a function of edges."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """Of the artifact."""
+        ...
+
+    def compute_with_spread(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """Of a committee: the mean, and the spread of the forces (N,) eV/Å; arguments as for `compute`."""
+        ...
 
 
 class StructurePotential(Protocol):
@@ -43,7 +60,7 @@ class StructurePotential(Protocol):
         ...
 
     @property
-    def batched(self) -> Potential:
+    def batched(self) -> BatchedPotential:
         """The same student as a function of edges, for many structures at once."""
         ...
 
@@ -88,7 +105,7 @@ class VerletPotential:
         return self.potential.metadata
 
     @property
-    def batched(self) -> Potential:
+    def batched(self) -> BatchedPotential:
         """The student as a function of edges."""
         return self.potential
 

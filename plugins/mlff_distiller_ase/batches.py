@@ -8,20 +8,21 @@ from typing import Any
 from ase import Atoms
 
 from mlff_distiller.ase_bridge import ase_results, structures_graph
+from mlff_distiller.dynamics import BatchedPotential
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.graph import Graph, concatenate_graphs
-from mlff_distiller.model.potential import Evaluation, Potential
+from mlff_distiller.model.potential import Evaluation
 
 MAX_EDGES = 100_000  # edges and atoms evaluated at once: under 2 GB for the largest preset
 
 
 def evaluate_batches(
-    potential: Potential, structures: Iterable[Atoms], max_edges: int = MAX_EDGES
+    potential: BatchedPotential, structures: Iterable[Atoms], max_edges: int = MAX_EDGES
 ) -> Iterator[dict[str, Any]]:
-    """Results of each structure as an ASE calculator gives them.
+    """Results of each structure as an ASE calculator gives them, and of a committee ``force_spread``, (N,) eV/Å.
 
     Args:
-        potential: Any backend.
+        potential: Of any backend.
         structures: May be a generator; it is consumed batch by batch.
         max_edges: Edges and atoms in a batch; a single structure may have more.
 
@@ -56,9 +57,13 @@ def _graph(index: int, atoms: Atoms, cutoff: float) -> Graph:
         raise StructureError(f"structure {index}: {error}") from None
 
 
-def _evaluate(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> Iterator[dict[str, Any]]:
+def _evaluate(potential: BatchedPotential, batch: list[tuple[int, Atoms, Graph]]) -> Iterator[dict[str, Any]]:
+    graphs = concatenate_graphs([graph for _, _, graph in batch])
+    is_committee = potential.metadata.n_members > 1
     try:
-        together = potential.compute(*concatenate_graphs([graph for _, _, graph in batch]))
+        together, spread = (
+            potential.compute_with_spread(*graphs) if is_committee else (potential.compute(*graphs), None)
+        )
     except StructureError:
         _blame(potential, batch)
         raise
@@ -71,11 +76,12 @@ def _evaluate(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> It
             together.virial[k].cpu().numpy(),
             together.atomic_energies[own].cpu().numpy(),
         )
-        yield ase_results(evaluation, atoms)
+        results = ase_results(evaluation, atoms)
+        yield results if spread is None else {**results, "force_spread": spread[own].cpu().numpy()}
         start += len(atoms)
 
 
-def _blame(potential: Potential, batch: list[tuple[int, Atoms, Graph]]) -> None:
+def _blame(potential: BatchedPotential, batch: list[tuple[int, Atoms, Graph]]) -> None:
     """Evaluate one by one, so that the message counts the atoms of the structure at fault and not of the batch."""
     for index, _, graph in batch:
         try:

@@ -135,7 +135,7 @@ class DistilledCalculator(Calculator):
     def evaluate(self, structures: Iterable[Atoms], max_edges: int = MAX_EDGES) -> list[dict[str, Any]]:
         """Results of many structures, in batches; neither the structures nor this calculator's own results change.
 
-        Of a committee these are the means; the spread comes from `calculate` alone.
+        Of a committee these are the means, and ``force_spread`` (N,) in eV/Å says how far its members disagree; nothing warns.
 
         Args:
             structures: Of any sizes, elements and cells.

@@ -154,8 +154,15 @@ class NativePotential:
         """See `StudentForceField.compute`; results are on the CPU.
 
         Raises:
-            StructureError: Shapes that do not fit, an unknown element, or atoms on top of each other.
+            StructureError: Shapes that do not fit, an unknown element, atoms on top of each other, or results that are not
+                finite.
         """
+        return self.compute_with_spread(atomic_numbers, edge_index, edge_vec, batch, cell)[0]
+
+    def compute_with_spread(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """The same, and the spread of a committee's forces (N,) eV/Å; zero of a single student."""
         check_edges(atomic_numbers.shape[0], edge_index, edge_vec, batch)
         z = atomic_numbers.detach().to("cpu", torch.int64).contiguous()
         edges = edge_index.detach().to("cpu", torch.int64).contiguous()
@@ -165,10 +172,12 @@ class NativePotential:
         forces = torch.zeros(n_atoms, 3, dtype=torch.float64)
         atomic_energies = torch.zeros(n_atoms, dtype=torch.float64)
         atomic_virials = torch.zeros(n_atoms, 3, 3, dtype=torch.float64)
+        force_spread = torch.zeros(n_atoms, dtype=torch.float64)
         results = Results(
             forces=forces.data_ptr(),
             atomic_energies=atomic_energies.data_ptr(),
             atomic_virials=atomic_virials.data_ptr(),
+            force_spread=force_spread.data_ptr(),
         )
         with self._turn:
             check(
@@ -186,7 +195,8 @@ class NativePotential:
         n_structures = cell.shape[0]
         energy = sum_atoms(atomic_energies, batch, n_structures)
         virial = sum_atoms(atomic_virials, batch, n_structures)
-        return Prediction(energy, forces, virial, virial_to_stress(virial, cell), atomic_energies)
+        prediction = Prediction(energy, forces, virial, virial_to_stress(virial, cell), atomic_energies)
+        return prediction, force_spread
 
 
 def _as_int32(atomic_numbers: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
