@@ -112,7 +112,7 @@ def _training(metadata: Metadata) -> str:
     rows = {
         "started from": (config["init"] or "random weights") if "init" in config else NOT_RECORDED,
         "epochs, batch": f"{run.get('epochs', NOT_RECORDED)}, {run.get('batch_size', NOT_RECORDED)} structures",
-        "learning rate": f"{run.get('optimizer', {}).get('learning_rate', NOT_RECORDED)}",
+        "optimiser": _optimizer(run.get("optimizer", {})),
         "seed": f"{config.get('seed', NOT_RECORDED)}",
         "epoch kept": f"{training['best']['epoch']:.0f}" if "best" in training else NOT_RECORDED,
         "wall time of this run": f"{training['seconds'] / 60:.0f} min"
@@ -120,6 +120,16 @@ def _training(metadata: Metadata) -> str:
         else NOT_RECORDED,
     }
     return markdown_table(["", "value"], [[name, str(value)] for name, value in rows.items()])
+
+
+def _optimizer(settings: Mapping[str, Any]) -> str:
+    if "learning_rate" not in settings:
+        return NOT_RECORDED
+    name = (
+        "AdamW" if settings.get("kind", "adamw") == "adamw" else "Muon and AdamW"
+    )  # before there was a choice: AdamW
+    decay = f", weight decay {settings['weight_decay']:g}" if "weight_decay" in settings else ""
+    return f"{name}, learning rate {settings['learning_rate']:g}{decay}"
 
 
 def _accuracy(metadata: Metadata) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.checks import check_results
+from mlff_distiller.device import torch_threads
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
 from mlff_distiller.export.artifact import METADATA_ENTRY, WEIGHTS_ENTRY, Metadata, read_metadata
 from mlff_distiller.graph import checked_graph
@@ -204,18 +205,9 @@ def _as_structure_error(error: torch.jit.Error) -> Exception:
     return StructureError(sentence.strip()) if found else error
 
 
-@contextmanager
-def _threads_for(n_edges: int) -> Iterator[None]:
+def _threads_for(n_edges: int) -> AbstractContextManager[None]:
     """One thread for a small graph: its tensors are too small to share, and waiting for threads on a busy machine is slow."""
-    n_threads = torch.get_num_threads()
-    if n_edges >= MIN_EDGES_TO_SHARE or n_threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+    return torch_threads(1 if n_edges < MIN_EDGES_TO_SHARE else None)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.configuration import parse_config, to_plain
+from mlff_distiller.device import torch_threads
 from mlff_distiller.errors import CheckpointError, TrainingError, require
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
@@ -89,18 +90,17 @@ def train(
         CheckpointError: ``output`` holds a run with other settings or on other data.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step is complete and saved.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     if config.loss.hessian_weight > 0 and pairs is None:
         raise TrainingError(
             "loss.hessian_weight is not zero, but there are no pairs of frames; set data.hessian_pairs"
         )
     pairs = pairs if config.loss.hessian_weight > 0 else None
-    run = _Run(student, train_set, valid_set, config, output, pairs)
-    run.resume()
-    with HeldInterrupts() as interrupts, closing(run.curves):
-        run.fit(report, interrupts)
-    return run.result()
+    with torch_threads(config.threads):
+        run = _Run(student, train_set, valid_set, config, output, pairs)
+        run.resume()
+        with HeldInterrupts() as interrupts, closing(run.curves):
+            run.fit(report, interrupts)
+        return run.result()
 
 
 class _Run:

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from mlff_distiller.ase_bridge import structures_graph
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.teachers import Teacher, load_teacher
+from mlff_distiller.device import torch_threads
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.benchmark.cases import Case, System, left_out, make_cases
 from mlff_distiller.evaluation.benchmark.formats import FORMATS, Files, prepare_files
@@ -27,7 +28,7 @@ from mlff_distiller.evaluation.benchmark.report import (
     Measurement,
     describe_machine,
 )
-from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles, torch_threads
+from mlff_distiller.evaluation.benchmark.timing import interleave, quartiles
 from mlff_distiller.evaluation.metrics import force_errors, predict_dataset
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.model.potential import Potential

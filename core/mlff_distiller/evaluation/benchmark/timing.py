@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 
 SLICE = 0.02  # seconds that one measurement lasts at least: many calls of what is fast, one of what is slow
 WARM_UP = 2  # calls before anything counts: TorchScript compiles itself in its first two
@@ -68,14 +66,3 @@ def quartiles(seconds: np.ndarray) -> Mapping[str, float]:
     """Median and quartiles of the rounds (R,), by the names that `Measurement` gives them."""
     q25, median, q75 = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
     return {"q25": q25, "median": median, "q75": q75}
-
-
-@contextmanager
-def torch_threads(n_threads: int) -> Iterator[None]:
-    """torch's own number of threads, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
