@@ -135,9 +135,12 @@ def read_extxyz(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> 
     """
     check_file(path)
     keys = keys or LabelKeys()
-    read = list(_frames(path))
-    frames = [_labelled(atoms, i, keys, str(path)) for i, atoms in enumerate(read)]
-    _warn_of_charges(read, str(path))
+    frames, n_charged = [], 0
+    for i, atoms in enumerate(_frames(path)):
+        frames.append(_labelled(atoms, i, keys, str(path)))
+        n_charged += bool(atoms.info.get("charge", 0)) or bool(total_charge(atoms))
+    if n_charged:
+        _warn_of_charges(n_charged, len(frames), str(path))
     _check_found(frames, keys, str(path))
     try:
         dataset = Dataset.from_atoms(frames)
@@ -221,17 +224,15 @@ def _stress(atoms: ase.Atoms, found: dict[str, Any], keys: LabelKeys, where: str
     return None
 
 
-def _warn_of_charges(frames: list[ase.Atoms], source: str) -> None:
+def _warn_of_charges(n_charged: int, n_frames: int, source: str) -> None:
     """A student sees elements and positions only: an ion and a neutral molecule of one composition are the same to it."""
-    charged = sum(bool(atoms.info.get("charge", 0)) or bool(total_charge(atoms)) for atoms in frames)
-    if charged:
-        logger.warning(
-            "%s: %d of %d frames have a charge, which a dataset does not hold and a student does not see: do not mix them with "
-            "frames of the same atoms and another charge",
-            source,
-            charged,
-            len(frames),
-        )
+    logger.warning(
+        "%s: %d of %d frames have a charge, which a dataset does not hold and a student does not see: do not mix them with "
+        "frames of the same atoms and another charge",
+        source,
+        n_charged,
+        n_frames,
+    )
 
 
 def _check_found(frames: list[ase.Atoms], keys: LabelKeys, source: str) -> None:
