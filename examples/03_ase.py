@@ -5,6 +5,7 @@ Run with:  python examples/03_ase.py [--model tiny] [--smiles "CC(=O)Nc1ccc(O)cc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def main(
     frequencies = np.sort(np.real(vibrations.get_frequencies()))
     console.print("highest vibrations (1/cm): " + ", ".join(f"{f:.0f}" for f in frequencies[-4:]))
 
-    settings = NVESettings(n_steps=round(2000 * picoseconds), trajectory=frames_path(output))
+    settings = replace(NVESettings.of_length(picoseconds), trajectory=frames_path(output))
     with Progress(console=console) as progress:
         bars = {}
 

@@ -13,6 +13,8 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
+from mlff_distiller.units import FS_PER_PS
+
 LINEAR = (
     1e-9  # smallest over largest moment of inertia below which a molecule has no rotation about that axis
 )
@@ -66,6 +68,25 @@ class NVESettings:
     seed: int = 0
     dtype: str = "float32"
     trajectory: Path | None = None
+
+    @classmethod
+    def of_length(cls, picoseconds: float, equilibration: float = 1.0, time_step: float = 0.5) -> NVESettings:
+        """Settings of a run with at least 200 records of the energies and at most 2,000 frames.
+
+        Args:
+            picoseconds: At constant energy.
+            equilibration: ps with the thermostat before.
+            time_step: fs.
+        """
+        n_steps = max(20, round(FS_PER_PS * picoseconds / time_step))
+        interval = max(1, min(10, n_steps // 200))
+        return cls(
+            n_steps=n_steps,
+            time_step=time_step,
+            n_equilibration=round(FS_PER_PS * equilibration / time_step),
+            interval=interval,
+            frame_interval=interval * max(1, n_steps // 10_000),
+        )
 
 
 def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] | None = None) -> EnergyTrace:

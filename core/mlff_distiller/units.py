@@ -23,6 +23,7 @@ UNITS = {
     "time": "fs",
 }
 
+FS_PER_PS = 1000.0
 MEV = 1000.0  # meV per eV: tables and plots show errors in meV
 
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))

@@ -12,11 +12,10 @@ from ase import Atoms, units
 from mlff_distiller.constant_energy import FRICTION, EnergyTrace, NVESettings, append_frame, start_velocities
 from mlff_distiller.errors import EngineError
 from mlff_distiller.registry import artifact_path
+from mlff_distiller.units import FS_PER_PS
 from mlff_distiller_lammps.run import run_lammps
 from mlff_distiller_lammps.script import potential_lines, system_lines
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
-
-FS_PER_PS = 1000.0
 
 
 def lammps_nve(

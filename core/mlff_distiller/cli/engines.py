@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -62,17 +63,8 @@ def nve(
     from mlff_distiller.constant_energy import NVESettings
     from mlff_distiller.tables import nve_table
 
-    n_steps = max(20, round(1000 * picoseconds / time_step))
-    settings = NVESettings(
-        temperature=temperature,
-        n_steps=n_steps,
-        time_step=time_step,
-        n_equilibration=round(1000 * equilibration / time_step),
-        interval=max(1, min(10, n_steps // 200)),
-        frame_interval=max(1, min(10, n_steps // 200)) * max(1, n_steps // 10_000),
-        seed=seed,
-        dtype=dtype,
-    )
+    length = NVESettings.of_length(picoseconds, equilibration, time_step)
+    settings = replace(length, temperature=temperature, seed=seed, dtype=dtype)
     found = nve_with_progress(model, structure, engine, settings, output, scaling, reference, pair, console)
     print_table(nve_table(f"{model}, {structure}, {engine}", found))
     files = ("nve.json", "nve.png", "energies.csv", "trajectory.xyz")
