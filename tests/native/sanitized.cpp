@@ -214,7 +214,8 @@ void try_structures(const mlffd_model* model, int n_threads) {
 void try_edges(const mlffd_model* model) {
   mlffd_system* system = nullptr;
   require(mlffd_system_new(model, 1, &system) == MLFFD_OK, "a system");
-  const std::int64_t numbers[] = {8, 1}, i[] = {0, 1}, j[] = {1, 0}, outside[] = {5, 0};
+  const std::int32_t numbers[] = {8, 1};
+  const std::int64_t i[] = {0, 1}, j[] = {1, 0}, outside[] = {5, 0};
   const double forth_and_back[] = {0.9, 0.1, 0.0, -0.9, -0.1, 0.0};
   Output out(2);
   require(mlffd_compute_edges(system, 2, numbers, 2, i, j, forth_and_back, &out.results) == MLFFD_OK,
@@ -291,8 +292,9 @@ Domain domain_of(const Structure& s, double cutoff) {
   return domain;
 }
 
-int copy_ghosts(void* context, float* rows, int width) {
+int copy_ghosts(void* context, float* rows, std::int64_t n_rows, int width) {
   Domain& domain = *static_cast<Domain*>(context);
+  require(n_rows == domain.n_all(), "rows of all atoms");
   ++domain.exchanges;
   for (std::size_t g = 0; g < domain.owner.size(); ++g)
     std::copy_n(rows + domain.owner[g] * width, width, rows + (domain.n_own + static_cast<std::int64_t>(g)) * width);

@@ -17,7 +17,7 @@ from mlff_distiller.errors import (
     StructureError,
 )
 
-INTERFACE_VERSION = 3  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
+INTERFACE_VERSION = 4  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
 LIBRARY_PATH = Path(__file__).parent / "libmlffd.so"
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
 HEADER_FOLDER = (
@@ -56,7 +56,7 @@ class NeighborList(ctypes.Structure):
     )
 
 
-Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int)  # mlffd_exchange
+Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int)  # mlffd_exchange_fn
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mlffd_interface_version": (c_int, []),

@@ -164,7 +164,7 @@ class NativePotential:
     ) -> tuple[Prediction, Tensor]:
         """The same, and the spread of a committee's forces (N,) eV/Å; zero of a single student."""
         check_edges(atomic_numbers.shape[0], edge_index, edge_vec, batch)
-        z = atomic_numbers.detach().to("cpu", torch.int64).contiguous()
+        z = torch.from_numpy(_as_int32(atomic_numbers.detach().cpu().numpy())).contiguous()
         edges = edge_index.detach().to("cpu", torch.int64).contiguous()
         vectors = edge_vec.detach().to("cpu", torch.float64).contiguous()
         batch, cell = batch.cpu(), cell.detach().to("cpu", torch.float64)

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 /* Grows with every incompatible change of this header; compare with mlffd_interface_version(). */
-#define MLFFD_INTERFACE_VERSION 3
+#define MLFFD_INTERFACE_VERSION 4
 
 enum mlffd_status {
   MLFFD_OK = 0,
@@ -100,7 +100,7 @@ MLFFD_API int64_t mlffd_n_neighbor_searches(const mlffd_system* system);
 
 /* The caller's edges, in any order, both directions of every pair: edge_vec (n_edges, 3) points from receiver
  * to sender. Edges beyond the cutoff count for nothing. */
-MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers,
+MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int32_t* atomic_numbers,
                                   int64_t n_edges, const int64_t* receivers, const int64_t* senders,
                                   const double* edge_vec, const mlffd_results* results);
 
@@ -116,9 +116,9 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  * are images of. They are cheaper than ghosts: nothing is exchanged for them, and a pair of an own atom and an image
  * of an own atom is computed once.
  *
- * exchange(context, rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
+ * exchange(context, rows, n_rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
  * where n_own = 0 or where something is wrong with this process's atoms or its list (but not after a null pointer or
- * impossible numbers of atoms, which are the calling program's). rows is (n_all, width) float32 with
+ * impossible numbers of atoms, which are the calling program's). rows is (n_rows = n_all, width) float32 with
  * the rows of own atoms filled in that have a ghost within the cutoff, since no other process computes with the rest;
  * on return each ghost's row must hold its owner's. It returns 0, or anything else to
  * give up; it must not throw, jump out, or use the same system. A single process without ghosts may pass null.
@@ -126,7 +126,7 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t
  * Energy, atomic energies and atomic virials are those of the own atoms; the virial is this process's share,
  * so that sums over processes are those of the whole. Forces on own atoms are complete: no force is to be
  * sent back. */
-typedef int (*mlffd_exchange)(void* context, float* rows, int width);
+typedef int (*mlffd_exchange_fn)(void* context, float* rows, int64_t n_rows, int width);
 
 typedef struct mlffd_neighbor_list {
   const int32_t* n_neighbors;      /* (n_own) */
@@ -140,7 +140,7 @@ MLFFD_API int mlffd_n_exchanges(const mlffd_model* model);    /* calls a step: 2
 MLFFD_API int mlffd_exchange_width(const mlffd_model* model); /* the widest row: 5 F */
 MLFFD_API int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all,
                                    const int32_t* atomic_numbers, const double* positions,
-                                   const mlffd_neighbor_list* list, mlffd_exchange exchange, void* context,
+                                   const mlffd_neighbor_list* list, mlffd_exchange_fn exchange, void* context,
                                    const mlffd_results* results);
 
 #ifdef __cplusplus

@@ -134,7 +134,7 @@ int64_t mlffd_n_neighbor_searches(const mlffd_system* system) {
   return system ? system->system.n_neighbor_searches() : 0;
 }
 
-int mlffd_compute_edges(mlffd_system* system, int64_t n, const int64_t* atomic_numbers, int64_t n_edges,
+int mlffd_compute_edges(mlffd_system* system, int64_t n, const int32_t* atomic_numbers, int64_t n_edges,
                         const int64_t* receivers, const int64_t* senders, const double* edge_vec,
                         const mlffd_results* results) {
   return guarded([&] {
@@ -159,7 +159,7 @@ int mlffd_n_exchanges(const mlffd_model* model) {
 int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlffd_n_features(model); }
 
 int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers,
-                         const double* positions, const mlffd_neighbor_list* list, mlffd_exchange exchange,
+                         const double* positions, const mlffd_neighbor_list* list, mlffd_exchange_fn exchange,
                          void* context, const mlffd_results* results) {
   return guarded([&] {
     require(system && results && (n_all == 0 || (atomic_numbers && positions)),

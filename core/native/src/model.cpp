@@ -168,8 +168,8 @@ void Model::tabulate_filters() {
     tables.push_back(filter_table(tabulate(filters[l], n_intervals), MESSAGE_FILTERS, kernels.width));
 }
 
-int Model::species_of(long long atomic_number) const {
-  if (atomic_number < 0 || atomic_number >= static_cast<long long>(species_by_number_.size())) return -1;
+int Model::species_of(std::int32_t atomic_number) const {
+  if (atomic_number < 0 || static_cast<std::size_t>(atomic_number) >= species_by_number_.size()) return -1;
   return species_by_number_[static_cast<std::size_t>(atomic_number)];
 }
 

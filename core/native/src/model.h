@@ -40,7 +40,7 @@ class Model {
   UpdateLayer final_update;
   ReadoutLayer readout;
 
-  int species_of(long long atomic_number) const;  // -1 where the student does not know the element
+  int species_of(std::int32_t atomic_number) const;  // -1 where the student does not know the element
   std::string known_elements() const;
 
  private:

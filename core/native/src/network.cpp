@@ -230,7 +230,7 @@ void Network::fetch_ghosts(float* array, int parts) {
   };
   for (int atom = 0; atom < n_own_; ++atom)
     if (graph_->centers()[atom].ghosts < graph_->centers()[atom].end) each_chunk(atom, send);
-  call_exchange(*exchange_, parts * F);
+  call_exchange(*exchange_, n_all_, parts * F);
   for (int atom = n_own_; atom < n_all_; ++atom) each_chunk(atom, receive);
 }
 
@@ -240,12 +240,12 @@ void Network::exchange_nothing(int n_all, const Exchange& exchange) {
   exchanged_.reserve(size);
   for (int k = 0; k < 2 * n_layers + 1; ++k) {
     if (size) std::memset(exchanged_.data(), 0, size * sizeof(float));
-    call_exchange(exchange, (k < n_layers ? M_PARTS : S_PARTS) * F);
+    call_exchange(exchange, n_all, (k < n_layers ? M_PARTS : S_PARTS) * F);
   }
 }
 
-void Network::call_exchange(const Exchange& exchange, int width) {
-  if (const int status = exchange.call(exchange.context, exchanged_.data(), width))
+void Network::call_exchange(const Exchange& exchange, int n_rows, int width) {
+  if (const int status = exchange.call(exchange.context, exchanged_.data(), n_rows, width))
     throw ExchangeError("the exchange of ghost rows between domains failed with status " +
                         std::to_string(status));
 }

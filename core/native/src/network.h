@@ -14,7 +14,7 @@ namespace mlffd {
 
 // How ghost rows get their owners' values.
 struct Exchange {
-  mlffd_exchange call;
+  mlffd_exchange_fn call;
   void* context;
 };
 
@@ -63,7 +63,7 @@ class Network {
   void message_forward(ThreadPool& pool, int layer);
   void message_reverse(ThreadPool& pool, int layer);
   void fetch_ghosts(float* array, int parts);  // rows of a node array, from their owners
-  void call_exchange(const Exchange& exchange, int width);
+  void call_exchange(const Exchange& exchange, int n_rows, int width);
 
   const Model& model_;
   const PairGraph* graph_ = nullptr;

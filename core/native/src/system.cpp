@@ -141,7 +141,7 @@ void System::search_neighbors(Made& asked, std::int64_t n, const std::int32_t* a
   ++n_searches_;
 }
 
-void System::compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges,
+void System::compute_edges(std::int64_t n, const std::int32_t* atomic_numbers, std::int64_t n_edges,
                            const std::int64_t* receivers, const std::int64_t* senders, const double* edge_vec,
                            const mlffd_results& results) {
   made_.skin = -1.0;  // the species are overwritten
@@ -203,8 +203,7 @@ void System::compute_domain(std::int64_t n_own, std::int64_t n_all, const std::i
   run(static_cast<int>(n_own), nullptr, results);
 }
 
-template <typename Integer>
-void System::set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order) {
+void System::set_species(std::int64_t n, const std::int32_t* atomic_numbers, const std::int32_t* order) {
   species_.resize(static_cast<std::size_t>(n));
   for (std::int64_t k = 0; k < n; ++k) {
     const std::int64_t i = order ? order[k] : k;

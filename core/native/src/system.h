@@ -26,7 +26,7 @@ class System {
   // See mlffd.h.
   void compute(std::int64_t n, const std::int32_t* atomic_numbers, const double* positions,
                const double* cell, const std::int32_t* pbc, double skin, const mlffd_results& results);
-  void compute_edges(std::int64_t n, const std::int64_t* atomic_numbers, std::int64_t n_edges,
+  void compute_edges(std::int64_t n, const std::int32_t* atomic_numbers, std::int64_t n_edges,
                      const std::int64_t* receivers, const std::int64_t* senders, const double* edge_vec,
                      const mlffd_results& results);
   void compute_domain(std::int64_t n_own, std::int64_t n_all, const std::int32_t* atomic_numbers,
@@ -48,8 +48,7 @@ class System {
                    const double* positions) const;
   void search_neighbors(Made& asked, std::int64_t n, const std::int32_t* atomic_numbers,
                         const double* positions);
-  template <typename Integer>
-  void set_species(std::int64_t n, const Integer* atomic_numbers, const std::int32_t* order);
+  void set_species(std::int64_t n, const std::int32_t* atomic_numbers, const std::int32_t* order);
   void check_pairs(const std::int32_t* order) const;
   void prepare(int n_own, int n_all, const Exchange* exchange);
   void run(int n_own, const std::int32_t* order, const mlffd_results& results);

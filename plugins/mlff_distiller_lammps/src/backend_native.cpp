@@ -14,7 +14,7 @@ void check(int status)
   if (status != MLFFD_OK) throw std::runtime_error(mlffd_last_error());
 }
 
-int exchange_rows(void *context, float *rows, int width)
+int exchange_rows(void *context, float *rows, int64_t, int width)
 {
   static_cast<Exchange *>(context)->forward(rows, width * sizeof(float));
   return 0;
