@@ -5,7 +5,7 @@ Run with:  python examples/13_chemistry.py [--models tiny] [--molecules 10] [--p
 The molecules are the first of recipes/molecules/test.smi, which no shipped student has seen in training or validation.
 Geometries: RMSD after alignment, from relaxations that start at the teacher's minimum. Frequencies: of the smallest of the
 molecules, each method at its own minimum. Scans: rigid, from the teacher's minimum. Dynamics: Langevin at 500 K and 0.5 fs; a
-molecule is intact if no bond was ever 0.5 Å from its length at the teacher's minimum. Prints a table, writes chemistry.json
+molecule is intact if no bond was ever 0.5 Å from its length at the teacher's minimum. Prints tables, writes chemistry.json
 and draws the scans.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -29,6 +29,7 @@ from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.signal import argrelmax
 
 from mlff_distiller.bonds import find_bonds
 from mlff_distiller.cli import run_app
@@ -50,7 +51,10 @@ SCANS = {  # SMILES, and the four atoms of the dihedral angle among its heavy at
 STEP = 15  # degrees
 TEMPERATURE = 500.0  # K
 MEV = 1000.0
+STYLE: dict[str, Any] = {"linewidth": 1.2, "linestyle": "--"}
+STYLES: dict[str, dict[str, Any]] = {"teacher": {"color": "black", "linewidth": 1.8}}
 MakeCalculator = Callable[[], Any]
+Curves = dict[str, np.ndarray]  # the angles, and the energies of each method
 
 console = Console()
 
@@ -80,7 +84,9 @@ def main(
     }
     (output / "chemistry.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     show(found, len(smiles), len(small), picoseconds)
-    draw_scans(methods, output / "scans.png")
+    scans = {title: scan(*chain, methods) for title, chain in SCANS.items()}
+    show_barriers(scans)
+    draw_scans(scans, output / "scans.png")
 
 
 def compare(
@@ -171,7 +177,7 @@ def worst_bond(model: str, minimum: Atoms, picoseconds: float, seed: int) -> flo
     return worst[0]
 
 
-def scan(smiles: str, heavy: Sequence[int], methods: dict[str, MakeCalculator]) -> dict[str, np.ndarray]:
+def scan(smiles: str, heavy: Sequence[int], methods: dict[str, MakeCalculator]) -> Curves:
     """Energies in meV, relative to the lowest, of a rigid rotation about the middle bond."""
     atoms = relaxed(start(smiles), methods["teacher"]())
     a, b, c, d = (np.flatnonzero(atoms.numbers > 1)[k] for k in heavy)
@@ -189,18 +195,12 @@ def scan(smiles: str, heavy: Sequence[int], methods: dict[str, MakeCalculator]) 
     return curves
 
 
-def draw_scans(methods: dict[str, MakeCalculator], path: Path) -> None:
+def draw_scans(scans: Mapping[str, Curves], path: Path) -> None:
     """One panel for each molecule."""
     figure = new_figure(9.0, 3.0)
-    for axes, (title, (smiles, heavy)) in zip(figure.subplots(1, len(SCANS)), SCANS.items(), strict=True):
-        curves = scan(smiles, heavy, methods)
-        for name in methods:
-            style = (
-                {"color": "black", "linewidth": 1.8}
-                if name == "teacher"
-                else {"linewidth": 1.2, "linestyle": "--"}
-            )
-            axes.plot(curves["angle"], curves[name], label=name, **style)
+    for axes, (title, curves) in zip(figure.subplots(1, len(scans)), scans.items(), strict=True):
+        for name in [name for name in curves if name != "angle"]:
+            axes.plot(curves["angle"], curves[name], label=name, **STYLES.get(name, STYLE))
         axes.set(xlabel="dihedral angle (degrees)", xticks=range(-180, 181, 90))
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
@@ -208,6 +208,20 @@ def draw_scans(methods: dict[str, MakeCalculator], path: Path) -> None:
     figure.axes[0].legend(fontsize=8)
     figure.savefig(path, dpi=150)
     console.print(str(path), soft_wrap=True)
+
+
+def show_barriers(scans: Mapping[str, Curves]) -> None:
+    """The teacher's barriers, and by how much those of each student are off."""
+    students = [name for name in next(iter(scans.values())) if name not in ("angle", "teacher")]
+    table = Table("barrier", "angle", "teacher meV", *students, title="barriers of the rigid scans")
+    for title, curves in scans.items():
+        ring = {name: values[:-1] for name, values in curves.items()}  # the last angle is the first again
+        for k in argrelmax(ring["teacher"], mode="wrap")[0]:
+            near = np.arange(k - 1, k + 2) % len(ring["teacher"])
+            height = ring["teacher"][k]
+            errors = [f"{100 * (ring[name][near].max() / height - 1):+.0f} %" for name in students]
+            table.add_row(title, f"{ring['angle'][k]}°", f"{height:.0f}", *errors)
+    console.print(table)
 
 
 def show(found: dict[str, dict[str, Any]], n_molecules: int, n_small: int, picoseconds: float) -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms, units
 from ase.io.trajectory import Trajectory
 from ase.md.verlet import VelocityVerlet
 from ase.mep import NEB
 from ase.optimize import BFGS
 from ase.phonons import Phonons
-from tests.conftest import ethanol, needs_cuda, triclinic_crystal
+from tests.conftest import ethanol, needs_cuda, random_student, triclinic_crystal
 from tests.contract import EngineContract
+from tests.native.conftest import export
 
 from mlff_distiller.errors import ConfigError, StructureError
 from mlff_distiller.evaluation.parity import water_box
@@ -280,8 +282,10 @@ def test_atoms_far_apart_do_not_feel_each_other(distance: float, backend: str) -
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_results_that_overflow_are_refused(backend: str) -> None:
-    """Carbon at 1 Å in all directions, 520 atoms within the cutoff: no two overlap, and float32 ends."""
-    grid = np.stack(np.meshgrid(*[np.arange(6.0)] * 3), axis=-1).reshape(-1, 3)
+def test_results_that_overflow_are_refused(backend: str, tmp_path: Path) -> None:
+    student = random_student(dtype=torch.float32)
+    with torch.no_grad():
+        student.painn.readout[-1].weight.fill_(3e38)
+    calculator = DistilledCalculator(export(student, tmp_path / "large.pt"), backend=backend)
     with pytest.raises(StructureError, match="is not finite: too many atoms are too close"):
-        DistilledCalculator("tiny", backend=backend).calculate(Atoms("C216", positions=grid))
+        calculator.calculate(ethanol())
