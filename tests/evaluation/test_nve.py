@@ -130,3 +130,13 @@ def test_unknown_engine_names_those_that_exist() -> None:
     assert {"ase", "lammps", "lammps-2-ranks"} <= set(list_engines())
     with pytest.raises(ConfigError, match="unknown engine 'gromacs'; choose one of ase"):
         find_engine("gromacs")
+
+
+@pytest.mark.parametrize("picoseconds", [0.05, 1.0, 9.9, 10.0, 100.0, 1000.0])
+def test_a_length_in_ps_has_enough_records_and_not_too_many_frames(picoseconds: float) -> None:
+    settings = NVESettings.of_length(picoseconds, equilibration=2.0, time_step=0.25)
+    assert settings.n_steps * settings.time_step == pytest.approx(1000 * picoseconds)
+    assert settings.n_equilibration == 8000
+    assert settings.n_steps // settings.interval >= 200
+    assert settings.n_steps // settings.frame_interval <= 2000
+    assert settings.frame_interval % settings.interval == 0
