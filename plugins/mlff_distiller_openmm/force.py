@@ -50,7 +50,7 @@ def create_force(
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged.
-        ConfigError: An unknown backend or dtype, a force group or indices out of range, a device that is not there.
+        ConfigError: An unknown backend or dtype; a force group, indices or threads out of range; a device that is not there.
         MissingDependencyError: OpenMM or openmm-torch is not installed, or does not fit the installed torch.
         StructureError: An element that the student does not know, or a particle without one.
     """

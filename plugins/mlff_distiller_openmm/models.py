@@ -31,7 +31,7 @@ def open_structure_potential(
 
     Raises:
         ArtifactError: There is no such student, or its file is damaged.
-        ConfigError: Unknown dtype, or a device that is not there.
+        ConfigError: Unknown dtype, a device that is not there, or a number of threads out of range.
     """
     if isinstance(model, str | Path):
         return load_for_dynamics(model, device or default_device(), dtype, threads=threads)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ase.data import chemical_symbols
 
 from mlff_distiller.errors import ConfigError, StructureError
@@ -67,7 +66,7 @@ def _describe(topology_or_numbers: Topology | Sequence[int]) -> tuple[list[int],
 def _whole_numbers(values: Iterable[Any], expected: str) -> list[int]:
     """Never another number: a mask, a symbol or an Atoms object would give one, or an error without a word on it."""
     values = list(values)
-    if not all(isinstance(value, Integral) and not isinstance(value, bool | np.bool_) for value in values):
+    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in values):
         kinds = ", ".join(sorted({type(value).__name__ for value in values}))
         raise ConfigError(f"expected {expected}, whole numbers; got {kinds}")
     return [int(value) for value in values]

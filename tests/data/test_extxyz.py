@@ -231,9 +231,19 @@ def test_virial_is_minus_the_strain_derivative(tmp_path):
 
 def test_charges_are_warned_of(tmp_path, caplog):
     frame = "1\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-1.0{}\nO 0 0 0 0 0 0\n"
-    (tmp_path / "a.xyz").write_text(frame.format(" charge=-1") + frame.format(" charge=0") + frame.format(""))
-    assert len(read_extxyz(tmp_path / "a.xyz")) == 3
-    assert "1 of 3 frames have a charge" in caplog.text
+    stated = (" charge=-1", " charge=0", "", ' charge="0 0"')
+    (tmp_path / "a.xyz").write_text("".join(frame.format(text) for text in stated))
+    assert len(read_extxyz(tmp_path / "a.xyz")) == 4
+    assert "1 of 4 frames have a charge" in caplog.text
+
+
+def test_partial_charges_that_add_up_to_none_are_not_warned_of(tmp_path, caplog):
+    water = ase.build.molecule("H2O")
+    water.set_initial_charges([-0.8001, 0.4, 0.4])
+    water.calc = SinglePointCalculator(water, energy=-1.0, forces=np.zeros((3, 3)))
+    ase.io.write(tmp_path / "a.xyz", water)
+    read_extxyz(tmp_path / "a.xyz")
+    assert "charge" not in caplog.text
 
 
 def test_a_stress_asked_for_must_be_there(tmp_path):

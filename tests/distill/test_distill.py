@@ -280,8 +280,18 @@ def test_settings_that_cannot_be(values: dict[str, object], message: str) -> Non
         config(**{"data": {"molecules": ["C"]}, **values})
 
 
-def test_a_file_that_is_not_there_claims_no_folder(tmp_path: Path) -> None:
-    settings = config(data={"datasets": [str(tmp_path / "nothere.h5")]})
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"datasets": ["nothere.h5"]},
+        {"structures": ["nothere.h5"]},
+        {"parts": dict.fromkeys(("train", "valid", "test"), "nothere.h5")},
+        {"molecules": "nothere.h5"},
+        {"molecules": "builtin", "hessian_pairs": "nothere.h5"},
+    ],
+)
+def test_a_file_that_is_not_there_claims_no_folder(tmp_path: Path, data: dict[str, object]) -> None:
+    settings = config(data=data)
     with pytest.raises(ConfigError, match=r"nothere.h5: expected a file, got nothing"):
         distill(settings, tmp_path / "run", show_progress=False)
     assert not (tmp_path / "run").exists()

@@ -138,7 +138,7 @@ def read_extxyz(path: str | os.PathLike[str], keys: LabelKeys | None = None) -> 
     frames, n_charged = [], 0
     for i, atoms in enumerate(_frames(path)):
         frames.append(_labelled(atoms, i, keys, str(path)))
-        n_charged += bool(atoms.info.get("charge", 0)) or bool(total_charge(atoms))
+        n_charged += bool(np.any(atoms.info.get("charge", 0))) or round(total_charge(atoms)) != 0
     if n_charged:
         _warn_of_charges(n_charged, len(frames), str(path))
     _check_found(frames, keys, str(path))

@@ -49,8 +49,9 @@ def check_sources(data: DataConfig) -> None:
         ConfigError: One is not, or nothing matches a pattern.
     """
     lists = [data.molecules] if isinstance(data.molecules, str) and data.molecules != "builtin" else []
+    pairs = [data.hessian_pairs] if data.hessian_pairs is not None else []
     parts = [file for part in PARTS for file in data.files_of(part)]
-    for file in [*matching_files(data.datasets), *data.structures, *parts, *lists]:
+    for file in [*matching_files(data.datasets), *data.structures, *parts, *lists, *pairs]:
         if not Path(file).is_file():
             raise ConfigError(f"{file}: expected a file, got nothing. Check the path.")
 

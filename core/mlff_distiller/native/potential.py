@@ -202,11 +202,12 @@ class NativePotential:
 def _as_int32(atomic_numbers: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     """Never another number: a cast would wrap 2³² + 1 to hydrogen, and cut 1.9 to it."""
     numbers = np.asarray(atomic_numbers)
-    if numbers.dtype.kind not in "iu" or np.any(numbers != numbers.astype(np.int32)):
+    narrow = numbers.astype(np.int32, copy=False)
+    if numbers.dtype.kind not in "iu" or np.any(narrow != numbers):
         raise StructureError(
             f"expected atomic numbers as whole numbers of at most 32 bits, got {numbers.dtype}"
         )
-    return numbers.astype(np.int32, copy=False)
+    return narrow
 
 
 class _Arrays:
