@@ -17,7 +17,7 @@ BLOCK_PAIRS = 2_000_000  # pairs held at once by torch_neighbors: bounds its mem
 CACHED_PAIRS = (
     300_000  # the same of torch_cell_neighbors, whose gathers are three times faster within a CPU's cache
 )
-FAR = 1e5  # Å: vesin ends the process, with a division by zero, where its grid of cells would be some 1e6 Å wide
+FAR = 1e5  # Å: vesin ends the process, with a division by zero, on atoms in a row of some 1e6 Å
 FEW_ATOMS = 100  # up to here comparing all pairs is faster than sorting atoms into bins
 
 
