@@ -129,11 +129,12 @@ def test_progress_of_a_finished_run_is_complete(dataset: Dataset, tmp_path: Path
 @needs_cuda
 @pytest.mark.slow
 @pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("config", [CONFIG, WITH_MUON], ids=["adamw", "muon"])
 def test_a_run_on_a_gpu_resumes_and_ends_where_one_on_the_cpu_does(
-    dataset: Dataset, tmp_path: Path, graphs: bool
+    dataset: Dataset, tmp_path: Path, config: TrainingConfig, graphs: bool
 ) -> None:
     """Sums on a GPU have no fixed order, so that the weights agree but for rounding."""
-    longer = {**vars(CONFIG), "epochs": 10}
+    longer = {**vars(config), "epochs": 10}
     on_cpu = run(dataset, tmp_path / "cpu", TrainingConfig(**longer))
     on_gpu = TrainingConfig(**{**longer, "accelerator": "cuda", "compile": True, "cuda_graphs": graphs})
     with pytest.raises(KeyboardInterrupt):
