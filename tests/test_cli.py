@@ -17,6 +17,7 @@ import torch
 from ase.build import molecule
 from rich.table import Table
 
+import mlff_distiller
 from mlff_distiller import cli
 from mlff_distiller.cli.app import print_table
 from mlff_distiller.data.schema import read_dataset, write_dataset
@@ -275,5 +276,45 @@ def test_committee_of_files(mlffd: Run, tmp_path: Path) -> None:
     assert (status, "no ONNX form" in err) == (1, True)
     status, _, err = mlffd("committee", "0.pt", "tiny", "-o", "c.pt")
     assert (status, "differs from the first in" in err) == (1, True)
+    status, _, err = mlffd("committee", "0.pt", "1.pt", "0.pt", "-o", "c.pt")
+    assert (status, "0.pt and 0.pt have the same weights" in err) == (1, True)
+    torch.manual_seed(2)
+    other = build_student("ultra-tiny", elements=[1, 6, 8])
+    write_artifact(other, "2", Provenance(teacher={"teacher": "orb"}), tmp_path / "2.pt")
+    status, _, err = mlffd("committee", "0.pt", "2.pt", "-o", "c.pt")
+    assert (status, "of different teachers (gfn2-xtb, orb)" in err) == (1, True)
     status, _, err = mlffd("train", "x.h5", "--init", "both.pt", "--preset", "ultra-tiny")
     assert status == 1
+
+
+def test_version(mlffd: Run) -> None:
+    status, out, _ = mlffd("--version")
+    assert (status, out.strip()) == (0, mlff_distiller.__version__)
+
+
+def test_an_unknown_engine_of_a_recommendation(mlffd: Run, tmp_path: Path) -> None:
+    molecule("H2O").write(tmp_path / "water.xyz")
+    status, _, err = mlffd("recommend", "water.xyz", "--engine", "foo")
+    assert (status, "choose one of native, ase" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.xyz", "expected a structure file, got nothing. Check the path."),
+        ("empty.xyz", "expected a structure file, got an empty file."),
+        (".", "expected a structure file, got a folder."),
+    ],
+)
+def test_files_that_hold_no_structure(mlffd: Run, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "empty.xyz").touch()
+    status, _, err = mlffd("nve", "tiny", name)
+    assert (status, f"{name}: {message}" in err) == (1, True), err
+    status, _, err = mlffd("audit", name, "--model", "tiny")
+    assert (status, message.replace("structure file", "trajectory") in err) == (1, True), err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_benchmark_on_a_device_that_is_not_there(mlffd: Run) -> None:
+    status, _, err = mlffd("benchmark", "tiny", "--device", "cuda", "--sizes", "5", "--formats", "eager")
+    assert (status, "the device 'cuda' cannot be used here" in err) == (1, True), err

@@ -1,4 +1,5 @@
-"""Write to the disk: folders, and files in one step, so that a full disk or a kill never leaves half of one."""
+"""Write to the disk: folders, and files in one step, so that a full disk or a kill never leaves half of one; and one process
+at a time in a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlff_distiller.errors import OutputError
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
+from mlff_distiller.errors import ConfigError, OutputError
 
 
 def make_folder(path: Path) -> None:
@@ -20,6 +23,23 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: expected a folder to write to: {error.strerror or error}") from None
+
+
+def lock_folder(folder: Path) -> AcquireReturnProxy:
+    """Keep other processes out of a folder until the result, a context, is left or this process ends, however it ends.
+
+    Raises:
+        ConfigError: Another process is in it.
+        OutputError: The folder cannot be written to.
+    """
+    try:
+        return FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"another process is at work in {folder}; wait until it has ended, or choose another output"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{folder}: expected a folder to write to: {error.strerror or error}") from None
 
 
 def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
@@ -38,16 +58,32 @@ def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryvi
             stream.writelines(chunks)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
+        rename_file(temporary, target)
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}. Check that the folder exists and may be "
-            "written to, and that the disk has room. An older file of that name is as it was."
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         if temporary.exists():
             temporary.unlink()
+
+
+def rename_file(temporary: Path, target: Path) -> None:
+    """Give a finished file its name, for good.
+
+    Raises:
+        OutputError: There is a folder of that name, no permission, ...
+    """
+    try:
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise _not_written(target, error) from error
+
+
+def _not_written(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written: {error.strerror or error}. Check that the folder exists and may be "
+        "written to, and that the disk has room. An older file of that name is as it was."
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,10 +7,25 @@ from contextlib import contextmanager
 
 import torch
 
+from mlff_distiller.errors import ConfigError
+
 
 def default_device() -> str:
     """The GPU where there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """A device that torch can use here.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from None
 
 
 @contextmanager

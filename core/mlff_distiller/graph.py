@@ -123,8 +123,13 @@ def checked_graph(
         cutoff: Å.
 
     Raises:
-        StructureError: Shapes that do not fit, positions that are not finite, a singular cell where pbc is set.
+        StructureError: No tensors, shapes that do not fit, positions that are not finite, a singular cell where pbc is set.
     """
+    for name, value in (("atomic_numbers", atomic_numbers), ("positions", positions)):
+        if not isinstance(value, Tensor):
+            raise StructureError(
+                f"{name}: expected a torch tensor, got {type(value).__name__}; torch.as_tensor makes one of an array"
+            )
     if batch is None:
         batch = torch.zeros_like(atomic_numbers)
     if cell is None:

@@ -37,7 +37,7 @@ def artifact_path(source: str | Path) -> Path:
     """
     if not isinstance(source, str | Path):
         raise ConfigError(
-            f"expected a shipped name or the path of an artifact, got {type(source).__name__}; export it first"
+            f"expected a shipped name or the path of a student, got {type(source).__name__}; export it first"
         )
     if is_shipped(source):
         return PRETRAINED / str(source) / f"{source}.pt"
@@ -46,7 +46,7 @@ def artifact_path(source: str | Path) -> Path:
         return path
     names = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob("*/*.pt"))) or "none"
     raise ArtifactError(
-        f"there is no student {str(source)!r}: expected the path of an artifact or a shipped name ({names})"
+        f"there is no student {str(source)!r}: expected the path of an artifact or a checkpoint, or a shipped name ({names})"
     )
 
 

@@ -59,7 +59,9 @@ def students_table(reports: Sequence[StudentReport]) -> Table:
     columns = ["student and frames", "MAE meV/Å", "RMSE meV/Å", "R²", "label RMS eV/Å", "energy MAE meV/atom"]
     unseen = all(report.unseen_molecules for report in reports)
     table = _table(
-        "molecules never seen in training" if unseen else "test frames, of molecules that training saw",
+        "molecules never seen in training"
+        if unseen
+        else "test frames, of molecules that training saw or may have seen",
         columns,
     )
     for report in reports:
@@ -83,6 +85,7 @@ def models_table(models: Mapping[str, Metadata]) -> Table:
     columns = [
         "name",
         "parameters",
+        "receptive field Å",
         "elements",
         "teacher",
         "300 K force MAE meV/Å",
@@ -96,6 +99,7 @@ def models_table(models: Mapping[str, Metadata]) -> Table:
         table.add_row(
             name,
             f"{metadata.n_parameters:,}",
+            f"{metadata.receptive_field:g}",
             " ".join(metadata.elements),
             metadata.provenance.teacher["teacher"],
             f"{MEV * warm['mae']:.1f}",

@@ -15,8 +15,8 @@ from mlff_distiller.errors import MissingDependencyError, require
 
 TORCH_OF = {"1.5": "2.9"}  # release of openmm-torch on PyPI → the torch that it was compiled against
 ADVICE = (
-    'install both in an environment of their own with: pip install "mlff-distiller[openmm,openmm-torch]"; '
-    'or use backend="pythonforce", which needs neither'
+    'install it from a clone of mlff-distiller, in an environment of its own, with: pip install -e ".[openmm,openmm-torch]"; '
+    'or use backend="pythonforce" (the engine openmm), which needs neither'
 )
 
 

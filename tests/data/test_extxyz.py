@@ -159,7 +159,7 @@ def test_a_missing_key_names_frame_keys_and_option(tmp_path):
 
 
 def test_plain_xyz_has_no_keys(tmp_path):
-    with pytest.raises(DatasetError, match=r"energy of frame 0 .* got the keys none"):
+    with pytest.raises(DatasetError, match=r"energy of frame 0 .* got no labels at all"):
         read_extxyz(write(tmp_path / "a.xyz", "1\n\nH 0 0 0\n"))
 
 

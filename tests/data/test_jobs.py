@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,9 @@ def make_tasks(n: int = 6, seed: int = 0) -> list[Task]:
 
 
 def run(output: Path, tasks: list[Task], worker: Worker = draw_frames) -> tuple[RunSummary, Dataset]:
-    store = PartStore(output, {"tasks": combined_fingerprint(tasks)})
-    summary = run_tasks(tasks, worker, store, show_progress=False)
-    return summary, store.finish([task.fingerprint() for task in tasks], {"teacher": "dice"})
+    with closing(PartStore(output, {"tasks": combined_fingerprint(tasks)})) as store:
+        summary = run_tasks(tasks, worker, store, show_progress=False)
+        return summary, store.finish([task.fingerprint() for task in tasks], {"teacher": "dice"})
 
 
 def stopping_after(n_tasks: int, error: BaseException, calls: list[str]) -> Worker:
@@ -222,7 +223,7 @@ def test_leftovers_of_a_killed_write_are_removed(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / ".x.npz.0123abcd.tmp").write_bytes(b"half")
     PartStore(tmp_path / "a.h5", {})
-    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "plan.json"]
 
 
 def test_part_damaged_before_the_merge_stops_it(tmp_path: Path) -> None:
@@ -242,6 +243,15 @@ def test_parts_of_another_run_are_refused(tmp_path: Path) -> None:
         PartStore(tmp_path / "a.h5", {"seed": "2", "teacher": "x"})
 
 
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with closing(PartStore(tmp_path / "a.h5", {})) as store:
+        (store.folder / ".x.npz.0123abcd.tmp").write_bytes(b"half")  # which the first is writing
+        with pytest.raises(ConfigError, match="another process is at work in"):
+            PartStore(tmp_path / "a.h5", {})
+        assert len(list(store.folder.glob("*.tmp"))) == 1
+    PartStore(tmp_path / "a.h5", {}).close()
+
+
 def test_finished_output_is_not_overwritten(tmp_path: Path) -> None:
     run(tmp_path / "a.h5", make_tasks())
     with pytest.raises(ConfigError, match="exists already"):
@@ -252,6 +262,7 @@ def test_crash_between_output_and_clean_up_is_mended(tmp_path: Path) -> None:
     tasks = make_tasks()
     store = PartStore(tmp_path / "a.h5", {"tasks": combined_fingerprint(tasks)})
     run_tasks(tasks, draw_frames, store, show_progress=False)
+    store.close()
     (tmp_path / "a.h5").write_bytes(b"as if the crash came before the folder was removed")
     _, dataset = run(tmp_path / "a.h5", tasks)
     assert_same_content(read_dataset(tmp_path / "a.h5"), dataset)

@@ -128,7 +128,7 @@ def test_too_few_molecules():
 
 def test_a_part_that_gets_no_frame():
     dataset = dataset_of(["A.B", "A.C", "B.C"])
-    with pytest.raises(DatasetError, match=r"The training part is empty: .*another seed"):
+    with pytest.raises(DatasetError, match=r"The train part is empty: .*another seed"):
         split_by_molecule(dataset)
 
 

@@ -18,15 +18,17 @@ from scipy.spatial.distance import pdist
 from tests.training.conftest import make_dataset
 
 from mlff_distiller import load, load_student
+from mlff_distiller.atomic_file import lock_folder
 from mlff_distiller.configuration import load_config, parse_config
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset, write_dataset
+from mlff_distiller.data.splitting import split_by_molecule
 from mlff_distiller.distill import DistillConfig, distill
 from mlff_distiller.distill.config import matching_files
-from mlff_distiller.distill.data import prepare_parts, read_smiles, split_smiles
+from mlff_distiller.distill.data import check_teachers, prepare_parts, read_smiles, split_smiles
 from mlff_distiller.distill.guide import mix_labels, mixed_sha256
 from mlff_distiller.distill.run import _unseen
-from mlff_distiller.errors import ConfigError
+from mlff_distiller.errors import ConfigError, DistillerError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
 from mlff_distiller.export.artifact import Provenance
 from mlff_distiller.export.write import write_artifact
@@ -190,6 +192,7 @@ def test_a_run_of_an_older_version_goes_on(labels: Path, tmp_path: Path) -> None
 
 def test_a_folder_of_a_version_with_a_setting_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "distill.yaml").write_text("name: small\ndata: {molecules: [C]}\nelements: null\n")
+    (tmp_path / "last.ckpt").touch()
     with pytest.raises(ConfigError, match="(?s)run of another version.*elements: unknown key"):
         distill(config(data={"molecules": ["C"]}), tmp_path, show_progress=False)
 
@@ -256,6 +259,13 @@ def test_split_of_molecules() -> None:
     assert len({s for part in parts.values() for s in part}) == 20
     assert parts == split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=1)
     assert parts != split_smiles(smiles, 20, (0.8, 0.1, 0.1), seed=2)
+    assert [len(part) for part in split_smiles(smiles[:5], None, (0.2, 0.7, 0.1), seed=1).values()] == [
+        1,
+        3,
+        1,
+    ]
+    with pytest.raises(ConfigError, match="expected at most 40, as there are, got 50"):
+        split_smiles(smiles, 50, (0.8, 0.1, 0.1), seed=1)
     with pytest.raises(ConfigError, match="at least three molecules"):
         split_smiles(["C", "C", "O"], None, (0.8, 0.1, 0.1), seed=1)
     with pytest.raises(ConfigError, match="at least three molecules"):
@@ -273,6 +283,12 @@ def test_split_of_molecules() -> None:
         ({"name": "org/model"}, "expected a name for files"),
         ({"name": ".."}, "expected a name for files"),
         ({"init": "tiny", "cutoff": 6.0}, "leave that setting out"),
+        ({"guide": "previous"}, "needs several students"),
+        ({"committee": 2, "formats": ["onnx"]}, "TorchScript only"),
+        ({"training": {"loss": {"hessian_weight": 1.0}}}, "each needs the other"),
+        ({"data": {"molecules": ["C"], "hessian_pairs": "p.h5"}}, "each needs the other"),
+        ({"data": {"datasets": ["a.h5"], "n_molecules": 5}}, "drawn from 'molecules' only"),
+        ({"training": {"accelerator": "gpuu"}}, "training.accelerator"),
     ],
 )
 def test_settings_that_cannot_be(values: dict[str, object], message: str) -> None:
@@ -291,7 +307,8 @@ def test_settings_that_cannot_be(values: dict[str, object], message: str) -> Non
     ],
 )
 def test_a_file_that_is_not_there_claims_no_folder(tmp_path: Path, data: dict[str, object]) -> None:
-    settings = config(data=data)
+    weight = 1.0 if "hessian_pairs" in data else 0.0
+    settings = config(data=data, training={"loss": {"hessian_weight": weight}})
     with pytest.raises(ConfigError, match=r"nothere.h5: expected a file, got nothing"):
         distill(settings, tmp_path / "run", show_progress=False)
     assert not (tmp_path / "run").exists()
@@ -514,3 +531,64 @@ def test_a_committee_of_two(labels: Path, tmp_path: Path) -> None:
     assert accuracy["test"]["forces"]["mae"] == pytest.approx(report.test.forces.mae)
     assert accuracy["spread"]["mean"] > 0
     assert -1 <= accuracy["spread"]["rank_correlation"] <= 1
+
+
+def test_curvature_pairs_without_names_are_told_apart_by_their_formulas() -> None:
+    dataset = make_dataset(48)
+    nameless = replace(dataset, molecule_id=np.full(len(dataset), ""))
+    splits = split_by_molecule(nameless)
+    parts = {
+        name: nameless.select(rows) for name, rows in zip(("train", "valid", "test"), splits, strict=True)
+    }
+    kept = _unseen(displaced_pairs(nameless, 0.01, 0), parts)
+    assert len(kept) == 2 * len(parts["train"])
+
+
+def test_molecules_are_not_called_unseen_that_the_start_may_have_seen(labels: Path, tmp_path: Path) -> None:
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    (first,) = distill(config(data=data), tmp_path / "first", show_progress=False)
+    assert first.unseen_molecules
+    start = str(first.files["torchscript"])
+    for name, seed, expected in (("same", 0, True), ("other", 5, False)):
+        settings = config(data=data, init=start, training=FROZEN, seed=seed)
+        (second,) = distill(settings, tmp_path / name, show_progress=False)
+        assert second.unseen_molecules == expected
+    settings = config(data=data, init=str(tmp_path / "first" / "small" / "last.ckpt"), training=FROZEN)
+    (third,) = distill(settings, tmp_path / "checkpoint", show_progress=False)
+    assert not third.unseen_molecules
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"guide": "nowhere.pt"}, "there is no student 'nowhere.pt'"),
+        ({"training": {"accelerator": "mps"}}, "'mps'"),
+    ],
+)
+def test_what_comes_last_is_looked_for_first(tmp_path: Path, values: dict[str, object], message: str) -> None:
+    with pytest.raises(DistillerError, match=message):
+        distill(config(data={"molecules": "builtin"}, **values), tmp_path / "run", show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_failed_at_once_does_not_keep_its_folder(tmp_path: Path, labels: Path) -> None:
+    few = tmp_path / "few.h5"
+    write_dataset(few, make_dataset(48).select([0, 1]))
+    with pytest.raises(DistillerError, match="different molecules"):
+        distill(config(data={"datasets": [str(few)]}), tmp_path / "run", show_progress=False)
+    data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
+    distill(config(data=data), tmp_path / "run", show_progress=False)
+
+
+def test_two_processes_do_not_train_in_one_folder(labels: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with lock_folder(tmp_path / "run"), pytest.raises(ConfigError, match="another process is at work"):
+        distill(config(data={"datasets": [str(labels)]}), tmp_path / "run", show_progress=False)
+
+
+def test_labels_without_a_recorded_teacher_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    dataset = make_dataset(4)
+    check_teachers([dataset, replace(dataset, metadata={"teacher": "gfn2-xtb"})])
+    assert "others do not say of which teacher they are" in caplog.text
+    with pytest.raises(ConfigError, match="different teachers"):
+        check_teachers([replace(dataset, metadata={"teacher": name}) for name in ("gfn2-xtb", "orb")])

@@ -321,8 +321,11 @@ def test_a_killed_run_is_read_as_far_as_it_goes(tmp_path: Path, suffix: str) -> 
 
 def test_unreadable_files_get_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "words.xyz").write_text("no trajectory\n")
-    for name in ("words.xyz", "nothing.xyz"):
-        with pytest.raises(DatasetError, match=f"{name}: cannot be read as a trajectory"):
+    for name, sentence in (
+        ("words.xyz", "cannot be read as a trajectory"),
+        ("nothing.xyz", "expected a trajectory, got nothing"),
+    ):
+        with pytest.raises(DatasetError, match=f"{name}: {sentence}"):
             read_evenly(tmp_path / name, 5)
     ase.io.write(tmp_path / "two.xyz", [molecule("H2O"), molecule("CH4")])
     with pytest.raises(DatasetError, match="frame 1 .CH4. has other atoms"):

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from mlff_distiller.bonds import find_bonds
 from mlff_distiller.constant_energy import append_frame
-from mlff_distiller.errors import DatasetError
+from mlff_distiller.errors import ConfigError, DatasetError
 from mlff_distiller.evaluation.parity import water_box
 from mlff_distiller.evaluation.trajectory import analyse_trajectory, radial_distribution
 
@@ -100,3 +100,14 @@ def test_refuses(tmp_path: Path) -> None:
     append_frame(tmp_path / "t.xyz", molecule("H2O"))
     with pytest.raises(DatasetError, match=r"no g\(r\) of O-O: it is not periodic"):
         radial_distribution(tmp_path / "t.xyz", ("O", "O"), 5.0)
+
+
+def test_no_radial_distribution_beyond_half_the_cell_or_in_changing_cells(tmp_path: Path) -> None:
+    for length in (10.0, 10.5):
+        append_frame(
+            tmp_path / "t.xyz", Atoms("Ar2", [[0, 0, 0], [3, 0, 0]], cell=[length, 12, 14], pbc=True)
+        )
+    with pytest.raises(ConfigError, match=r"at most 5\.00 Å, half of the cell of .*, got 5\.5 Å"):
+        radial_distribution(tmp_path / "t.xyz", ("Ar", "Ar"), 5.5)
+    with pytest.raises(DatasetError, match="the cell of frame 1 is another one"):
+        radial_distribution(tmp_path / "t.xyz", ("Ar", "Ar"), 5.0)

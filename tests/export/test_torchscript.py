@@ -175,3 +175,11 @@ def test_errors_of_structures_are_not_those_of_torch(artifact: Path) -> None:
     with pytest.raises(StructureError) as caught:
         load(artifact).predict(torch.tensor([26]), torch.zeros(1, 3))
     assert "Traceback" not in str(caught.value)
+
+
+def test_arrays_where_tensors_are_expected(artifact: Path) -> None:
+    atoms = ethanol()
+    with pytest.raises(StructureError, match="atomic_numbers: expected a torch tensor, got ndarray"):
+        load(artifact).predict(atoms.numbers, torch.from_numpy(atoms.positions))  # type: ignore[arg-type]
+    with pytest.raises(StructureError, match="positions: expected a torch tensor, got list"):
+        load(artifact).predict(torch.from_numpy(atoms.numbers), atoms.positions.tolist())  # type: ignore[arg-type]

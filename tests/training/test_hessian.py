@@ -13,7 +13,7 @@ from tests.conftest import random_student
 from tests.training.conftest import labelled
 
 from mlff_distiller.data.dataset import Dataset
-from mlff_distiller.errors import TrainingError
+from mlff_distiller.errors import CheckpointError, TrainingError
 from mlff_distiller.training.hessian import HessianPairs, displaced_pairs, hessian_loss
 
 
@@ -113,3 +113,29 @@ def test_the_term_teaches_curvature(dataset: Dataset, tmp_path: Path) -> None:
         _, forces = EnergyForces(result.student)(*drawn.batch[:5])
         errors[weight] = hessian_loss(forces, drawn).item()
     assert errors[30.0] < 0.8 * errors[0.0]
+
+
+def test_frames_that_are_left_out_are_counted(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    HessianPairs(labelled_pairs(dataset.select(np.arange(4))).select([0, 1, 3]), random_student())
+    assert "1 of 3 frames of the curvature term are left out" in caplog.text
+
+
+def test_a_run_does_not_go_on_with_other_pairs(dataset: Dataset, tmp_path: Path) -> None:
+    from tests.training.test_trainer import CONFIG, small_student
+
+    from mlff_distiller.training.batches import GraphSet
+    from mlff_distiller.training.config import LossConfig, TrainingConfig
+    from mlff_distiller.training.trainer import train
+
+    config = TrainingConfig(**{**vars(CONFIG), "epochs": 1, "loss": LossConfig(hessian_weight=1.0)})
+    few = dataset.select(np.arange(8))
+
+    def run(step: float) -> None:
+        student = small_student(dataset)
+        pairs = HessianPairs(labelled_pairs(few, step), student)
+        train(student, GraphSet(few, student), GraphSet(few, student), config, tmp_path, pairs=pairs)
+
+    run(0.01)
+    run(0.01)
+    with pytest.raises(CheckpointError, match="other training or validation data"):
+        run(0.02)

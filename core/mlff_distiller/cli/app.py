@@ -6,6 +6,7 @@ A user's mistake prints one message and exits with status 1; Ctrl-C exits with 1
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,6 @@ from mlff_distiller.errors import DistillerError
 
 app = typer.Typer(
     name="mlffd",
-    help="Distil slow force fields into compact, energy-conserving students, and export them.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -48,6 +48,21 @@ Settings = Annotated[
 Keys = Annotated[
     str | None, typer.Option("--keys", help="Label names in extended XYZ, as energy=E,forces=F.")
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(version("mlff-distiller"))
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Distil slow force fields into compact, energy-conserving students, and export them."""
 
 
 def print_table(table: Table) -> None:

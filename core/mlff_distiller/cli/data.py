@@ -58,7 +58,7 @@ def pairs(
     frames: Annotated[Path, typer.Argument(help="Frames of training molecules: .h5, .xyz or .extxyz.")],
     output: Output = Path("pairs.h5"),
     teacher: Teacher = "gfn2-xtb",
-    step: Annotated[float, typer.Option(min=1e-4, max=0.1, help="RMS displacement of an atom, Å.")] = 0.01,
+    step: Annotated[float, typer.Option(min=1e-4, max=0.03, help="RMS displacement of an atom, Å.")] = 0.01,
     jobs: Jobs = 1,
     seed: Seed = 0,
 ) -> None:

@@ -17,8 +17,10 @@ from mlff_distiller.data.molecules import molecules
 from mlff_distiller.data.sampling import RunReport, SamplingConfig, sample_molecules, sample_structures
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.data.statistics import dataset_statistics
+from mlff_distiller.data.structures import read_structures
+from mlff_distiller.data.teachers.charge import total_charge
 from mlff_distiller.distill.data import read_smiles
-from mlff_distiller.errors import ConfigError, require
+from mlff_distiller.errors import ConfigError, DatasetError, require
 from mlff_distiller.tables import statistics_table
 from mlff_distiller.training.hessian import displaced_pairs
 
@@ -84,8 +86,24 @@ def label_sources(
 
 
 def label_pairs(source: Path, teacher: str, output: Path, step: float, seed: int, n_jobs: int) -> RunReport:
-    """Label each frame of a dataset, displaced forth and back along a random direction, for the curvature term."""
+    """Label each frame of a dataset, displaced forth and back along a random direction, for the curvature term.
+
+    Raises:
+        DatasetError: A frame has a charge or unpaired electrons.
+    """
+    if not is_hdf5(source):
+        _refuse_ions(source)
     return label_structures(displaced_pairs(read_any(source), step, seed), teacher, output, n_jobs)
+
+
+def _refuse_ions(source: Path) -> None:
+    """A dataset of pairs holds no charges, so that a teacher would label ions as if they were neutral."""
+    for number, (name, atoms) in enumerate(read_structures([source])):
+        if total_charge(atoms) or atoms.get_initial_magnetic_moments().any():
+            raise DatasetError(
+                f"{source}: frame {number} ({name}) has a charge or unpaired electrons, which pairs of frames do not hold; "
+                "leave it out, since a student sees neither"
+            )
 
 
 def convert_dataset(source: Path, output: Path, keys: str | None) -> Table:

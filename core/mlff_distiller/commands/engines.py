@@ -21,7 +21,7 @@ from mlff_distiller.errors import ConfigError, require
 from mlff_distiller.evaluation.nve import NVEReport, frames_path, measure_nve
 from mlff_distiller.evaluation.parity import Agreement, verify_artifact
 from mlff_distiller.evaluation.plots import RadialDistribution, draw_nve
-from mlff_distiller.evaluation.trajectory import radial_distribution
+from mlff_distiller.evaluation.trajectory import first_frame, largest_distance, radial_distribution
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.json_file import write_json
 from mlff_distiller.registry import artifact_path
@@ -140,8 +140,8 @@ def _distributions(
 ) -> dict[str, RadialDistribution] | None:
     if not atoms.pbc.all():
         return None
-    heights = 1 / np.linalg.norm(atoms.cell.reciprocal(), axis=1)  # Å between lattice planes
-    reach = min(8.0, 0.5 * float(heights.min()))
+    cells = [atoms] if reference is None else [atoms, first_frame(reference)]
+    reach = min(8.0, *(largest_distance(cell) for cell in cells))
     found = {f"student, {'-'.join(elements)}": radial_distribution(frames, elements, reach, RDF_BINS)}
     if reference is not None:
         found["teacher"] = radial_distribution(reference, elements, reach, RDF_BINS)

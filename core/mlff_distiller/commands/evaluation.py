@@ -103,7 +103,9 @@ def evaluate_model(
     energy, forces = predict_with_progress(model, dataset, max_atoms, console)
     evaluations = [evaluate_predictions(dataset, energy, forces, model)]
     if teacher is not None and output is not None:
-        kept, labelled = ask_teacher(dataset, teacher, labels_path(output, teacher), n_jobs)
+        kept, labelled = ask_teacher(
+            _structures(path, dataset), teacher, labels_path(output, teacher), n_jobs
+        )
         rows = np.isin(dataset.batch, kept)
         evaluations += [
             evaluate_predictions(labelled, energy[kept], forces[rows], model, teacher),
@@ -150,7 +152,7 @@ def analyse_models(
         dataset = _read_labelled(path, keys)
         reference = dataset.metadata.get("teacher", "labels")
     else:
-        structures = read_any(path) if is_hdf5(path) else _read_frames(path)
+        structures = _structures(path)
         numbers, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
         reference = teacher
     predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
@@ -170,8 +172,10 @@ def _read_labelled(path: Path, keys: str | None) -> Dataset:
         ) from error
 
 
-def _read_frames(path: Path) -> list[Atoms]:
-    """All structures of a file, each with the name of its molecule."""
+def _structures(path: Path, dataset: Dataset | None = None) -> Dataset | list[Atoms]:
+    """What a teacher is to label: a dataset, read here if it is not yet, or frames with their charges, which it has not."""
+    if is_hdf5(path):
+        return dataset or read_any(path)
     frames = []
     for name, atoms in read_structures([path]):
         atoms.info["molecule_id"] = name

@@ -193,10 +193,14 @@ def _labelled(atoms: ase.Atoms, index: int, keys: LabelKeys, source: str) -> ase
     labels: dict[str, Any] = {}
     for label, key in (("energy", resolved.energy), ("forces", resolved.forces)):
         if key not in found:
-            names = ", ".join(sorted(set(found) - {"numbers", "positions"})) or "none"
+            names = ", ".join(sorted(set(found) - {"numbers", "positions"}))
+            advice = (
+                f"got the keys {names}. If it has another name: `mlffd convert FILE labels.h5 --keys {label}=NAME`."
+                if names
+                else "got no labels at all: label it with `mlffd label`."
+            )
             raise DatasetError(
-                f"{source}: expected the {label} of frame {index} under the key {key!r}, got the keys "
-                f"{names}. Say which one it is with --keys {label}=NAME."
+                f"{source}: expected the {label} of frame {index} under the key {key!r}, {advice}"
             )
         labels[label] = found[key]
     stress = _stress(atoms, found, resolved, f"{source}: frame {index}")

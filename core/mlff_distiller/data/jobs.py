@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 Backend = Literal["loky", "dask"]
 
 PARENT_CHECK_INTERVAL = 2.0  # s
+LOST_WORKER = (
+    "The usual cause is that the memory is used up. Use fewer processes. Finished tasks are kept; run the same command again "
+    "to go on from there."
+)
 HOPELESS_AFTER = 20  # failed tasks without one success: the rest will fail too
 
 
@@ -213,10 +217,7 @@ def _loky_results(tasks: Sequence[Task], worker: Worker, n_jobs: int) -> Generat
             for outcome in parallel(joblib.delayed(_run_one)(task, worker) for task in tasks):
                 yield cast(Outcome, outcome)
         except BrokenProcessPool as error:
-            raise SamplingError(
-                "A worker process died; the usual cause is that the memory is used up. Use fewer processes. "
-                "Finished tasks are kept; run the same command again to go on from there."
-            ) from error
+            raise SamplingError(f"A worker process died. {LOST_WORKER}") from error
 
 
 def _end_with(parent: int) -> None:
@@ -246,6 +247,8 @@ def _dask_results(tasks: Sequence[Task], worker: Worker) -> Generator[Outcome]:
     try:
         for _, outcome in distributed.as_completed(futures, with_results=True):
             yield outcome
+    except distributed.KilledWorker as error:
+        raise SamplingError(f"{error}. {LOST_WORKER}") from error
     finally:
         client.cancel(futures)
 

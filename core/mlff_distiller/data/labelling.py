@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from mlff_distiller.data.runs import (
     worker_teacher,
     write_run,
 )
+from mlff_distiller.data.sampling.conformers import EmbeddingError, parse_smiles
+from mlff_distiller.data.splitting import FILE
 from mlff_distiller.data.structures import from_arrays, read_structures, to_arrays
 from mlff_distiller.errors import ConfigError, DatasetError, TeacherError
 
@@ -111,6 +114,11 @@ def _named(structures: Dataset | Sequence[str | Path | Atoms]) -> list[tuple[str
                 f"{name} has the charge {charge:+d}, and a dataset holds no charges: these frames would be labelled as "
                 "neutral. Label ions from structures with initial charges, or sample them with this teacher"
             )
+        if _is_radical(name):
+            raise DatasetError(
+                f"{name} has unpaired electrons, and a dataset holds no spins: these frames would be labelled as closed "
+                "shells. Label radicals from structures with initial magnetic moments, or sample them with this teacher"
+            )
     frames = [structures.atoms(index) for index in range(len(structures))]
     return [(frame.info.get("molecule_id", ""), frame) for frame in frames]
 
@@ -121,6 +129,17 @@ def _formal_charge(smiles: str) -> int:
     return sum(
         (1 if signs[0] == "+" else -1) * (int(size) if size else len(signs)) for signs, size in charges
     )
+
+
+def _is_radical(smiles: str) -> bool:
+    """Whether RDKit, where it is installed, finds unpaired electrons; only atoms in brackets can have any."""
+    if "[" not in smiles or smiles.startswith(FILE) or find_spec("rdkit") is None:
+        return False
+    try:
+        atoms = [atom for part in smiles.split(".") for atom in parse_smiles(part).GetAtoms()]
+    except EmbeddingError:  # a name that is no SMILES
+        return False
+    return any(atom.GetNumRadicalElectrons() for atom in atoms)
 
 
 def _item(name: str, atoms: Atoms) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import lock_folder, make_folder, replace_file
 from mlff_distiller.data.dataset import LAYOUT, Dataset
 from mlff_distiller.data.schema import write_dataset
 from mlff_distiller.errors import ConfigError, DatasetError, OutputError
@@ -47,14 +47,16 @@ class PartStore:
             run: Everything that the outcome depends on: settings, inputs, seed.
 
         Raises:
-            ConfigError: The output exists, or its parts belong to a run with other settings or inputs.
+            ConfigError: The output exists, its parts belong to a run with other settings or inputs, or another process is
+                making them.
         """
         self.output = Path(output)
         self.folder = self.output.with_name(self.output.name + ".parts")
         if self.output.exists() and not self.folder.exists():
             raise ConfigError(f"{self.output} exists already. Delete it, or choose another output.")
         make_folder(self.folder)
-        for leftover in self.folder.glob("*.tmp"):
+        self._lock = lock_folder(self.folder)
+        for leftover in self.folder.glob("*.tmp"):  # of a process that was killed
             leftover.unlink()
         self.created = self._open_plan(run)
 
@@ -128,6 +130,10 @@ class PartStore:
         write_dataset(self.output, merged)
         shutil.rmtree(self.folder)
         return merged
+
+    def close(self) -> None:
+        """Let other processes in."""
+        self._lock.lock.release()
 
     def discard_if_empty(self) -> None:
         """Leave nothing behind of a run that finished no part: its output is free for another."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -109,17 +110,17 @@ def write_run(
         )
     metadata = {**teacher.metadata(), **settings}
     identity = {key: value for key, value in metadata.items() if key not in _DESCRIPTIONS}
-    store = PartStore(output, {**identity, "tasks": combined_fingerprint(tasks)})
-    tasks = tasks[:first]
-    try:
-        summary = run_tasks(
-            tasks, worker, store, execution.n_jobs, execution.backend, execution.show_progress
-        )
-    except BaseException:
-        store.discard_if_empty()
-        raise
-    metadata["failures"] = json.dumps(summary.failures, sort_keys=True)
-    dataset = store.finish([task.fingerprint() for task in tasks], metadata)
+    with closing(PartStore(output, {**identity, "tasks": combined_fingerprint(tasks)})) as store:
+        tasks = tasks[:first]
+        try:
+            summary = run_tasks(
+                tasks, worker, store, execution.n_jobs, execution.backend, execution.show_progress
+            )
+            metadata["failures"] = json.dumps(summary.failures, sort_keys=True)
+            dataset = store.finish([task.fingerprint() for task in tasks], metadata)
+        except BaseException:
+            store.discard_if_empty()
+            raise
     regimes, counts = np.unique(dataset.regime, return_counts=True)
     return RunReport(
         output=store.output,

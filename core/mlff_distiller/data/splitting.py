@@ -11,6 +11,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from ase.symbols import Symbols
@@ -20,7 +21,7 @@ from mlff_distiller.errors import ConfigError, DatasetError
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("training", "validation", "test")
+PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 
 FILE = "file:"  # begins the id of a structure that is named by its file, whose dots do not part molecules
 
@@ -60,7 +61,7 @@ def split_by_molecule(
     molecules = sorted(
         {molecule for frame in components for molecule in frame}, key=lambda name: _rank(name, seed)
     )
-    counts = _part_sizes(len(molecules), fractions)
+    counts = part_sizes(len(molecules), fractions)
     part_of = dict(zip(molecules, np.repeat(np.arange(3), counts).tolist(), strict=True))
 
     parts = np.full(len(dataset), -1)
@@ -130,8 +131,12 @@ def _rank(molecule: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{molecule}".encode()).digest()
 
 
-def _part_sizes(n_molecules: int, fractions: Sequence[float]) -> list[int]:
-    """How many molecules each part gets: close to its share, and at least one if the share is above 0."""
+def part_sizes(n_molecules: int, fractions: Sequence[float]) -> list[int]:
+    """How many molecules each part gets: close to its share, and at least one if the share is above 0.
+
+    Raises:
+        DatasetError: Fewer molecules than parts.
+    """
     wanted = sum(fraction > 0 for fraction in fractions)
     if n_molecules < wanted:
         raise DatasetError(

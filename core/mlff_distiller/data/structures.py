@@ -63,6 +63,23 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
     return named
 
 
+def unreadable(path: Path, error: Exception, expected: str) -> DatasetError:
+    """What to say of a file that ASE could not read.
+
+    Args:
+        path: The file.
+        error: What ASE raised.
+        expected: What the file should be, with its article.
+    """
+    if isinstance(error, FileNotFoundError):
+        return DatasetError(f"{path}: expected {expected}, got nothing. Check the path.")
+    if path.is_dir():
+        return DatasetError(f"{path}: expected {expected}, got a folder.")
+    if path.is_file() and path.stat().st_size == 0:
+        return DatasetError(f"{path}: expected {expected}, got an empty file.")
+    return DatasetError(f"{path}: cannot be read as {expected}: {type(error).__name__}: {error}")
+
+
 def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
     """The name of a source, and its structures."""
     if isinstance(source, Atoms):
@@ -71,7 +88,6 @@ def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
     try:
         frames = ase.io.read(path, index=":")
     except Exception as error:  # ASE's readers raise whatever their parsing meets
-        raise DatasetError(
-            f"{path}: cannot be read as a structure file: {type(error).__name__}: {error}"
-        ) from error
+        problem = unreadable(path, error, "a structure file")
+        raise problem from error
     return FILE + path.name, frames if isinstance(frames, list) else [frames]

@@ -11,6 +11,8 @@ from ase.calculators.calculator import Calculator, all_changes
 from mlff_distiller.ase_bridge import PROPERTIES, ase_results
 from mlff_distiller.data.teachers.base import Teacher
 from mlff_distiller.dynamics import StructurePotential, load_for_dynamics
+from mlff_distiller.export.identity import artifact_identity
+from mlff_distiller.registry import artifact_path
 
 
 class StudentCalculator(Calculator):
@@ -61,11 +63,11 @@ def student_teacher(
         ConfigError: Unknown backend, dtype or device, or one that the backend has not.
     """
     potential = load_for_dynamics(source, device, dtype, backend=backend)
-    metadata = potential.metadata
+    metadata, sha256 = potential.metadata, artifact_identity(artifact_path(source))["sha256"]
     origin = metadata.provenance.teacher.get("teacher", "an unknown teacher")
     return Teacher(
         name=f"student:{source}",
-        version=f"{metadata.name}, format {metadata.format_version}",
+        version=f"{metadata.name}, format {metadata.format_version}, SHA-256 {sha256[:16]}",
         method=f"PaiNN student with {metadata.n_parameters} parameters, distilled from {origin}",
         licence=metadata.provenance.teacher.get("teacher_licence", "unknown"),
         calculator=StudentCalculator(potential),

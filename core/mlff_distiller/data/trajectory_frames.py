@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import iread
 
+from mlff_distiller.data.structures import from_arrays, to_arrays, unreadable
 from mlff_distiller.errors import ConfigError, DatasetError
 
 SPARE = 8  # times the frames wanted are held while the length is not known: what makes the spacing even
@@ -23,7 +24,7 @@ class TrajectoryFrames:
     """Frames of one system.
 
     Attributes:
-        frames: In the order of the file, without velocities and results.
+        frames: In the order of the file, with initial charges and magnetic moments, without velocities and results.
         numbers: Of each frame in the file, from 0.
         n_read: Frames in the file, T.
         stopped: Why reading ended before the end of the file (a run that was killed leaves half a frame); None if it did not.
@@ -59,7 +60,7 @@ def read_evenly(
     try:
         for atoms in _checked(path):
             if n_read % stride == 0:
-                kept.append((n_read, Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)))
+                kept.append((n_read, from_arrays(to_arrays(atoms))))
             n_read += 1
             report(n_read)
             if len(kept) > SPARE * n_frames:
@@ -67,12 +68,12 @@ def read_evenly(
     except DatasetError:
         raise
     except Exception as error:  # ASE's readers raise whatever their parsing meets
+        if not kept:
+            problem = unreadable(path, error, "a trajectory")
+            raise problem from error
         stopped = f"{type(error).__name__}: {error}"
     if not kept:
-        raise DatasetError(
-            f"{path}: cannot be read as a trajectory: {stopped or 'it holds no frame'}. "
-            "Expected a file that ASE reads, such as .xyz, .traj, .pdb or a LAMMPS dump with an element column"
-        )
+        raise DatasetError(f"{path}: expected a trajectory, got a file without a frame")
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(n_frames, len(kept))).round().astype(int))
     return TrajectoryFrames([kept[k][1] for k in chosen], [kept[k][0] for k in chosen], n_read, stopped)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import spearmanr
 
 from mlff_distiller.data.dataset import Dataset, chunk_bounds
@@ -58,14 +60,27 @@ def join_students(sources: Sequence[str], output: Path) -> Path:
         output: Path of the committee, ``.pt``.
 
     Raises:
-        ConfigError: Fewer than two students, students that do not fit, or another suffix.
+        ConfigError: Fewer than two students, students that do not fit, with equal weights or of different teachers, or another
+            suffix.
     """
     if output.suffix != ".pt":
         raise ConfigError(f"expected an output that ends in .pt, got {output}: a committee has no ONNX form")
     committee = CommitteeForceField([load_student(source) for source in sources])
+    _refuse_equal(committee, sources)
     paths = [artifact_path(source) for source in sources]
     provenance = Provenance(_common_teacher(paths), training={"members": [str(path) for path in paths]})
     return write_artifact(committee, output.stem, provenance, output)
+
+
+def _refuse_equal(committee: CommitteeForceField, sources: Sequence[str]) -> None:
+    """Members with the same weights have no spread, which would be taken for certainty."""
+    weights = [torch.cat([w.flatten() for w in member.parameters()]) for member in committee.members]
+    for (i, a), (j, b) in combinations(enumerate(weights), 2):
+        if torch.equal(a, b):
+            raise ConfigError(
+                f"{sources[i]} and {sources[j]} have the same weights: their spread is zero and says nothing; train the members "
+                "with different seeds (`mlffd train --committee N`)"
+            )
 
 
 def _common_teacher(paths: Sequence[Path]) -> dict[str, Any]:
@@ -73,4 +88,9 @@ def _common_teacher(paths: Sequence[Path]) -> dict[str, Any]:
     teachers = [
         {} if path.suffix == CHECKPOINT_SUFFIX else read_metadata(path).provenance.teacher for path in paths
     ]
+    names = sorted({str(teacher["teacher"]) for teacher in teachers if "teacher" in teacher})
+    if len(names) > 1:
+        raise ConfigError(
+            f"the students are of different teachers ({', '.join(names)}), whose energies have no common zero; join those of one"
+        )
     return teachers[0] if all(teacher == teachers[0] for teacher in teachers) else {}

@@ -53,6 +53,8 @@ class DataConfig:
             raise ValueError(
                 f"expected exactly one of {', '.join(SOURCES)}, got {', '.join(given) or 'none'}"
             )
+        if self.n_molecules is not None and self.molecules is None:
+            raise ValueError("n_molecules: is drawn from 'molecules' only; leave it out")
         if self.parts is not None and len(self.parts) != 3:
             raise ValueError("expected a file for each of train, valid and test")
         return self
@@ -113,7 +115,7 @@ class DistillConfig:
             also gives the spread of their forces. TorchScript only.
         training: The training run.
         formats: What is exported.
-        seed: Of everything random.
+        seed: Of the sampling, the split and the first weights; the order of the batches has ``training.seed``.
     """
 
     name: str
@@ -150,6 +152,14 @@ class DistillConfig:
             raise ValueError(
                 "guide: 'previous' reads the student's TorchScript file, so formats must name torchscript"
             )
+        if self.guide == "previous" and len(self.students) == 1:
+            raise ValueError(
+                "guide: 'previous' needs several students; name one, or list another before this one"
+            )
+        if (self.data.hessian_pairs is None) != (self.training.loss.hessian_weight == 0):
+            raise ValueError("data.hessian_pairs and training.loss.hessian_weight: each needs the other")
+        if self.committee > 1 and "torchscript" not in self.formats:
+            raise ValueError("committee: is written as TorchScript only, so formats must name torchscript")
         if self.init is not None and self.cutoff != DEFAULT_CUTOFF:
             raise ValueError("init: the student to start from has its own cutoff; leave that setting out")
         return self

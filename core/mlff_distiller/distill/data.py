@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -17,12 +17,12 @@ from mlff_distiller.data.molecules import molecules as builtin_molecules
 from mlff_distiller.data.sampling import sample_molecules, sample_structures
 from mlff_distiller.data.sampling.conformers import atomic_numbers, canonical_smiles
 from mlff_distiller.data.schema import read_dataset
-from mlff_distiller.data.splitting import split_by_molecule
+from mlff_distiller.data.splitting import PARTS, part_sizes, split_by_molecule
 from mlff_distiller.distill.config import DataConfig, DistillConfig, matching_files
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.registry import load_student
 
-PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
+logger = logging.getLogger(__name__)
 
 
 def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = True) -> dict[str, Dataset]:
@@ -33,13 +33,29 @@ def prepare_parts(config: DistillConfig, folder: Path, show_progress: bool = Tru
         DistillerError: See the samplers and readers.
     """
     parts = _parts(config, folder, show_progress)
-    teachers = sorted({name for part in parts.values() for name in _teachers(part)})
-    if len(teachers) > 1:
+    check_teachers(parts.values())
+    return parts
+
+
+def check_teachers(datasets: Iterable[Dataset]) -> None:
+    """Whether labels are of one teacher; a warning where some record it and others do not.
+
+    Raises:
+        ConfigError: Different teachers.
+    """
+    names = {name for dataset in datasets for name in _teachers(dataset)}
+    recorded = sorted(names - {NOT_RECORDED})
+    if len(recorded) > 1:
         raise ConfigError(
-            f"the labels are of different teachers ({', '.join(teachers)}), whose energies have no common zero: "
+            f"the labels are of different teachers ({', '.join(recorded)}), whose energies have no common zero: "
             "label all frames with one of them (`mlffd label`)"
         )
-    return parts
+    if recorded and NOT_RECORDED in names:
+        logger.warning(
+            "some labels are of %s, and others do not say of which teacher they are: if of another one, their energies have "
+            "another zero, and the student learns neither",
+            recorded[0],
+        )
 
 
 def check_sources(data: DataConfig) -> None:
@@ -58,7 +74,7 @@ def check_sources(data: DataConfig) -> None:
 
 def _teachers(part: Dataset) -> set[str]:
     """The names that the parts of a concatenated dataset record."""
-    return set(part.metadata.get("teacher", NOT_RECORDED).split("; ")) - {NOT_RECORDED}
+    return set(part.metadata.get("teacher", NOT_RECORDED).split("; "))
 
 
 def _parts(config: DistillConfig, folder: Path, show_progress: bool) -> dict[str, Dataset]:
@@ -146,24 +162,22 @@ def split_smiles(
     """Draw molecules and split them; every part gets at least one.
 
     Raises:
-        ConfigError: Fewer than three molecules.
+        ConfigError: Fewer than three molecules, or than are asked for.
         SamplingError: A SMILES cannot be read.
     """
     unique = list(dict.fromkeys(canonical_smiles(text) for text in smiles))
+    if n_molecules is not None and n_molecules > len(unique):
+        raise ConfigError(
+            f"data.n_molecules: expected at most {len(unique)}, as there are, got {n_molecules}"
+        )
     chosen = [unique[k] for k in np.random.default_rng(seed).permutation(len(unique))[:n_molecules]]
     if len(chosen) < 3:
         raise ConfigError(
             f"expected at least three molecules, to train, validate and test, got {len(chosen)}"
         )
-    n_valid, n_test = (max(1, round(fraction * len(chosen))) for fraction in fractions[1:])
-    n_train = max(1, len(chosen) - n_valid - n_test)
-    return dict(
-        zip(
-            PARTS,
-            (chosen[:n_train], chosen[n_train : n_train + n_valid], chosen[n_train + n_valid :]),
-            strict=True,
-        )
-    )
+    n_train, n_valid, _ = part_sizes(len(chosen), fractions)
+    cut = (chosen[:n_train], chosen[n_train : n_train + n_valid], chosen[n_train + n_valid :])
+    return dict(zip(PARTS, cut, strict=True))
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:

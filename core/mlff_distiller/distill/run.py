@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,29 +16,29 @@ import torch
 import yaml
 from ase.data import chemical_symbols
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import lock_folder, make_folder, replace_file
 from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
-from mlff_distiller.data.splitting import molecules_by_structure, molecules_in, molecules_of
+from mlff_distiller.data.splitting import molecules_by_structure, molecules_of
 from mlff_distiller.data.statistics import fit_reference_energies, min_distances
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
-from mlff_distiller.distill.data import check_known_elements, check_sources, prepare_parts
+from mlff_distiller.distill.data import check_known_elements, check_sources, check_teachers, prepare_parts
 from mlff_distiller.distill.guide import mix_labels, mixed_sha256
 from mlff_distiller.errors import ConfigError, TrainingError, require
 from mlff_distiller.evaluation.metrics import Accuracy, dataset_graph, measure_accuracy, predict_dataset
 from mlff_distiller.evaluation.reference_shift import align_references
-from mlff_distiller.export.artifact import UNNAMED_TEACHER, Provenance
+from mlff_distiller.export.artifact import UNNAMED_TEACHER, Provenance, read_metadata
 from mlff_distiller.export.write import write_artifacts
 from mlff_distiller.json_file import write_json
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.model.presets import build_student, preset_with
-from mlff_distiller.registry import load_student
+from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load, load_student
 from mlff_distiller.training.batches import GraphSet
 from mlff_distiller.training.hessian import HessianPairs
-from mlff_distiller.training.trainer import Reporter, TrainingResult, train
+from mlff_distiller.training.trainer import Reporter, TrainingResult, make_fabric, train
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class StudentReport:
         files: What was exported, by format.
         test: Errors on the test part.
         seconds: Training time.
-        unseen_molecules: Whether no molecule of the test part is in the training or validation part.
+        unseen_molecules: Whether no molecule of the test part is in the training or validation part, nor can be in those of
+            the student that this one started from.
     """
 
     name: str
@@ -77,7 +79,7 @@ def distill(
         show_progress: Show progress of the sampling.
 
     Raises:
-        ConfigError: ``output`` holds a run with other settings.
+        ConfigError: ``output`` holds a run with other settings, or another process is at work in it.
         DistillerError: Any step failed; the message says which and what to do.
     """
     _check_installed(config)
@@ -86,6 +88,17 @@ def distill(
     if config.init is not None:
         for preset in config.students:
             _initial_student(config.init, preset)  # before anything is sampled
+    if config.guide not in (None, "previous"):
+        load(config.guide)
+    make_folder(output)
+    with lock_folder(output) if _is_first_process() else nullcontext():
+        return _distill(config, output, progress, show_progress)
+
+
+def _distill(
+    config: DistillConfig, output: Path, progress: Progress | None, show_progress: bool
+) -> list[StudentReport]:
+    """`distill` in a folder of its own, after the checks."""
     _claim(output, config)
     parts = prepare_parts(config, output / "data", show_progress)
     _check_elements(parts, config.init)
@@ -99,9 +112,9 @@ def distill(
 
 
 def _check_installed(config: DistillConfig) -> None:
-    """Whether the packages that come last are there: the labels before them may take hours."""
-    for module in ("lightning_fabric", "tensorboard"):
-        require(module, extra="train")
+    """Whether the packages and the device that come last are there: the labels before them may take hours."""
+    require("tensorboard", extra="train")
+    make_fabric(config.training)
     if "onnx" in config.formats and config.committee == 1:
         for module in ("onnx", "onnxruntime", "onnxscript"):
             require(module, extra="onnx")
@@ -128,15 +141,19 @@ def _is_first_process() -> bool:
 
 
 def _claim(output: Path, config: DistillConfig) -> None:
-    """Write the settings, or make sure that those of an earlier call are the same."""
-    make_folder(output)
+    """Write the settings, or make sure that those of an earlier call, which got further than that, are the same."""
     text = yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
     path = output / "distill.yaml"
-    if path.exists() and not _is_same(_read_settings(path), config):
+    if path.exists() and _is_begun(output) and not _is_same(_read_settings(path), config):
         raise ConfigError(
             f"{output} holds a run with other settings (see {path}). Choose another output folder, or delete this one"
         )
     replace_file(path, [text.encode()])
+
+
+def _is_begun(output: Path) -> bool:
+    """Whether a run has left more than its settings: one that failed at once keeps nobody from trying others."""
+    return any(path.is_file() and path.name not in ("distill.yaml", ".lock") for path in output.rglob("*"))
 
 
 def _read_settings(path: Path) -> DistillConfig:
@@ -219,6 +236,16 @@ def _tests_unseen_molecules(parts: Mapping[str, Dataset]) -> bool:
     return molecules["test"].isdisjoint(molecules["train"] | molecules["valid"])
 
 
+def _is_unseen_by(start: str, test: Dataset) -> bool:
+    """Whether the student to start from is known not to have seen the test molecules: it was tested on the same frames."""
+    path = artifact_path(start)
+    if path.suffix == CHECKPOINT_SUFFIX:  # says nothing of its data
+        return False
+    dataset = read_metadata(path).provenance.dataset
+    tested_on = dataset.get("parts", {}).get("test", {}).get("sha256")
+    return bool(dataset.get("unseen_molecules", False)) and tested_on == test.sha256()
+
+
 def _members(config: DistillConfig, folder: Path) -> list[tuple[DistillConfig, Path]]:
     """Settings and folder of each training: one, or those of a committee, which differ in their seeds."""
     if config.committee == 1:
@@ -250,15 +277,18 @@ def _trained(
     train_set, valid_set = GraphSet(train_data, student, identity), GraphSet(valid_data, student)
     pairs = None
     if config.data.hessian_pairs is not None:
-        pairs = HessianPairs(_unseen(read_any(config.data.hessian_pairs), parts), student)
+        labelled = read_any(config.data.hessian_pairs)
+        check_teachers([labelled, train_data])
+        pairs = HessianPairs(_unseen(labelled, parts), student)
     return train(student, train_set, valid_set, config.training, folder, report, pairs)
 
 
 def _unseen(pairs: Dataset, parts: Mapping[str, Dataset]) -> Dataset:
     """The pairs of molecules that are in no part that the student is judged by."""
-    judged_by = molecules_of(parts["valid"]) | molecules_of(parts["test"])
-    keys = zip(pairs.molecule_id.tolist(), pairs.regime.tolist(), strict=True)
-    kept = np.array([judged_by.isdisjoint(molecules_in(*key)) for key in keys], dtype=bool)
+    judged_by = {
+        m for name in ("valid", "test") for frame in molecules_by_structure(parts[name]) for m in frame
+    }
+    kept = np.array([judged_by.isdisjoint(frame) for frame in molecules_by_structure(pairs)], dtype=bool)
     if not kept.all():
         logger.warning(
             "%d of %d frames of the curvature term are left out: their molecules are in the validation or test part",
@@ -342,7 +372,8 @@ def _provenance(
         dataset={
             "parts": sizes,
             "sampling": metadata.get("sampling", ""),
-            "unseen_molecules": _tests_unseen_molecules(parts),
+            "unseen_molecules": _tests_unseen_molecules(parts)
+            and (config.init is None or _is_unseen_by(config.init, parts["test"])),
         },
         training={
             "config": to_plain(config),

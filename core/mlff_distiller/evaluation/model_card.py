@@ -149,7 +149,8 @@ def _held_out_sentence(metadata: Metadata) -> str:
     if has_unseen_test(metadata):
         return "Frames that neither training nor the choice of weights saw. Forces by component."
     return (
-        "Other frames, but of molecules that were also trained on: the errors promise nothing for other molecules. "
+        "Other frames, but of molecules that were, or may have been, trained on: the errors promise nothing for other "
+        "molecules. "
         "Forces by component."
     )
 

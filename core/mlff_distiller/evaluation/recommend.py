@@ -13,7 +13,7 @@ from ase.md.velocitydistribution import thermalize_momenta
 
 from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.dynamics import load_for_dynamics
-from mlff_distiller.engines import Engine, find_engine
+from mlff_distiller.engines import Engine, find_engine, list_engines
 from mlff_distiller.errors import ConfigError, DistillerError, EngineError, StructureError
 from mlff_distiller.evaluation.benchmark.measure import Progress
 from mlff_distiller.evaluation.drift import FS_PER_NS
@@ -84,6 +84,14 @@ class Recommendation:
     reason: str
 
 
+def _runner(engine: str) -> Engine | None:
+    if engine == BARE:
+        return None
+    if engine not in (names := list_engines()):
+        raise ConfigError(f"unknown engine {engine!r}; choose one of {', '.join([BARE, *names])}")
+    return find_engine(engine)
+
+
 def recommend_student(
     atoms: Atoms,
     students: Sequence[str],
@@ -113,7 +121,7 @@ def recommend_student(
         raise ConfigError(
             f"expected at least 1 round of more than {SHORT_RUN} steps, got {rounds} of {n_steps}"
         )
-    runner = None if engine == BARE else find_engine(engine)
+    runner = _runner(engine)
     candidates = _known_candidates(atoms, students)
     done = progress.stage("timing", rounds * len(candidates))
     measured: dict[str, list[float]] = {candidate.student: [] for candidate in candidates}

@@ -18,7 +18,7 @@ from ase.geometry import find_mic
 from ase.io import iread
 
 from mlff_distiller.bonds import find_bonds
-from mlff_distiller.errors import DatasetError, require
+from mlff_distiller.errors import ConfigError, DatasetError, require
 
 BROKEN = 0.5  # Å off the length at the start: the bond is broken, or two atoms have fallen together
 
@@ -80,14 +80,15 @@ def radial_distribution(
     Args:
         path: Extended XYZ.
         elements: Symbols.
-        max_distance: Å, at most half of the shortest cell height.
+        max_distance: Å, at most half of the shortest distance between opposite faces of the cell.
         n_bins: Bins.
 
     Returns:
         Centres of the bins (n_bins,) Å, and g (n_bins,).
 
     Raises:
-        DatasetError: The trajectory is not periodic, or lacks an element.
+        ConfigError: ``max_distance`` is too large.
+        DatasetError: The trajectory is not periodic, lacks an element, or its cell changes.
     """
     first, universe = _read(path)
     missing = set(elements) - set(first.get_chemical_symbols())
@@ -95,6 +96,7 @@ def radial_distribution(
         raise DatasetError(
             f"{path} has no g(r) of {'-'.join(elements)}: it is not periodic, or lacks {missing or '{}'}"
         )
+    _check_cells(path, first, max_distance)
     _turn_to_standard_form(universe, first)
     rdf = require("MDAnalysis.analysis.rdf", extra="analysis")
     a, b = (universe.atoms[np.array(first.get_chemical_symbols()) == symbol] for symbol in elements)
@@ -104,13 +106,38 @@ def radial_distribution(
     return found.results.bins, found.results.rdf
 
 
+def first_frame(path: Path) -> Atoms:
+    """The first frame of a trajectory in extended XYZ.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    try:
+        return next(iter(iread(path, index=":1", format="extxyz")))
+    except (OSError, StopIteration, ValueError, KeyError) as error:
+        raise DatasetError(f"{path} cannot be read as a trajectory in extended XYZ: {error}") from None
+
+
+def largest_distance(atoms: Atoms) -> float:
+    """Half of the shortest distance between opposite faces of a cell, Å: how far a g(r) may reach."""
+    return 0.5 / float(np.linalg.norm(atoms.cell.reciprocal(), axis=1).max())
+
+
+def _check_cells(path: Path, first: Atoms, max_distance: float) -> None:
+    """All frames are analysed in the cell of the first."""
+    if max_distance > largest_distance(first) * (1 + 1e-9):
+        raise ConfigError(
+            f"expected a distance of at most {largest_distance(first):.2f} Å, half of the cell of {path}, got {max_distance} Å"
+        )
+    for number, atoms in enumerate(iread(path, index=":", format="extxyz")):
+        if not np.allclose(atoms.cell.array, first.cell.array, atol=1e-6):
+            raise DatasetError(f"{path}: the cell of frame {number} is another one; g(r) needs one cell")
+
+
 def _read(path: Path) -> tuple[Atoms, Any]:
     """The first frame, and all of them as an MDAnalysis universe."""
     mda = require("MDAnalysis", extra="analysis")
-    try:
-        first = next(iter(iread(path, index=":1", format="extxyz")))
-    except (OSError, StopIteration, ValueError, KeyError) as error:
-        raise DatasetError(f"{path} cannot be read as a trajectory in extended XYZ: {error}") from None
+    first = first_frame(path)
     with _quiet():
         return first, mda.Universe(str(path), format="XYZ", topology_format="XYZ", to_guess=())
 

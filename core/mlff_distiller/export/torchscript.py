@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.checks import check_results
-from mlff_distiller.device import torch_threads
+from mlff_distiller.device import checked_device, torch_threads
 from mlff_distiller.errors import ArtifactError, ConfigError, StructureError
 from mlff_distiller.export.artifact import METADATA_ENTRY, WEIGHTS_ENTRY, Metadata, read_metadata
 from mlff_distiller.graph import checked_graph
@@ -56,7 +56,7 @@ class TorchScriptPotential:
         path = Path(path)
         self.path, self.dtype = path.resolve(), dtype  # copies must find it also from another folder
         self.metadata: Metadata = read_metadata(path)
-        self.device = _checked_device(device)
+        self.device = checked_device(device)
         self.module = _load_module(path, self.device)
         tables = [module for module in self.module.modules() if hasattr(module, "e0")]
         exact = [table.e0 for table in tables]
@@ -189,14 +189,6 @@ def _load_module(path: Path, device: torch.device) -> torch.jit.ScriptModule:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ArtifactError(f"{path} cannot be loaded by torch {torch.__version__}: {reason}") from None
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.zeros(1, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"the device {str(device)!r} cannot be used here: {reason}") from None
 
 
 def _as_structure_error(error: torch.jit.Error) -> Exception:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from mlff_distiller.ase_bridge import structures_graph
-from mlff_distiller.atomic_file import make_folder
+from mlff_distiller.atomic_file import make_folder, rename_file
 from mlff_distiller.errors import ArtifactError, ConfigError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import OnnxPotential, save_onnx
@@ -62,7 +62,7 @@ def write_artifact(model: LiveModel, name: str, provenance: Provenance, path: Pa
         else:
             save_torchscript(partial, model, metadata)
             require_agreement(exact, TorchScriptPotential(partial), structures, "the TorchScript export")
-        partial.replace(path)
+        rename_file(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path

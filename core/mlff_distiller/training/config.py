@@ -72,7 +72,7 @@ class TrainingConfig:
         max_atoms: Atoms held at once in validation; 1024.
         checkpoint_minutes: Between checkpoints, also within an epoch; 2.
         threads: Of a CPU; none leaves torch's choice.
-        accelerator: As in Lightning Fabric: auto (the default), cpu, cuda, mps.
+        accelerator: auto (the default: a GPU where there is one), cpu, cuda or mps.
         devices: Their number (1), or "auto" under torchrun.
     """
 
@@ -87,7 +87,7 @@ class TrainingConfig:
     max_atoms: int = Field(default=1024, ge=1)
     checkpoint_minutes: float = Field(default=2.0, gt=0)
     threads: int | None = Field(default=None, ge=1)
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int | str = 1
 
     def without_machine(self) -> TrainingConfig:

@@ -9,6 +9,7 @@ P pairs, N atoms in a batch of pairs (both frames counted).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.errors import TrainingError
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet
+
+logger = logging.getLogger(__name__)
 
 LARGEST_STEP = 0.2  # Å that an atom may move from frame to frame of a pair
 FORWARD, BACKWARD = "pair+", "pair-"  # regimes of the two frames
@@ -47,8 +50,15 @@ class HessianPairs:
         first = _complete_pairs(dataset)
         if len(first) == 0:
             raise TrainingError(
-                f"expected frames of the regimes {FORWARD!r} and {BACKWARD!r} in turn, found no such pair; "
-                "make them with `mlffd pairs`"
+                f"expected frames of the regimes {FORWARD!r} and {BACKWARD!r} in turn, in which no atom moves by {LARGEST_STEP} "
+                "Å from one to the other, found no such pair; make them with `mlffd pairs`"
+            )
+        if left_out := len(dataset) - 2 * len(first):
+            logger.warning(
+                "%d of %d frames of the curvature term are left out: their partner is missing, or further than %s Å away",
+                left_out,
+                len(dataset),
+                LARGEST_STEP,
             )
         pairs = dataset.select(np.stack([first, first + 1], axis=1).ravel())
         self.graphs = GraphSet(pairs, student)

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.configuration import parse_config, to_plain
 from mlff_distiller.device import torch_threads
-from mlff_distiller.errors import CheckpointError, TrainingError, require
+from mlff_distiller.errors import CheckpointError, ConfigError, TrainingError, require
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
@@ -86,6 +86,7 @@ def train(
         pairs: For the curvature term, where ``config.loss.hessian_weight`` is not zero.
 
     Raises:
+        ConfigError: A device that is not there.
         TrainingError: The loss is not finite, or a curvature term is asked for without pairs.
         CheckpointError: ``output`` holds a run with other settings or on other data.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step is complete and saved.
@@ -103,6 +104,21 @@ def train(
         return run.result()
 
 
+def make_fabric(config: TrainingConfig) -> Fabric:
+    """Lightning Fabric on the devices of a run.
+
+    Raises:
+        ConfigError: They are not there.
+    """
+    fabric = require("lightning_fabric", extra="train")
+    try:
+        return fabric.Fabric(accelerator=config.accelerator, devices=config.devices, precision="32-true")
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"training.accelerator: {config.accelerator!r} with devices={config.devices} cannot be used here: {error}"
+        ) from None
+
+
 class _Run:
     """The state of a run: model, average, optimiser, position and history."""
 
@@ -116,10 +132,8 @@ class _Run:
         pairs: HessianPairs | None,
     ) -> None:
         self.config, self.output, self.train_set, self.valid_set = config, output, train_set, valid_set
-        fabric = require("lightning_fabric", extra="train")
-        self.fabric: Fabric = fabric.Fabric(
-            accelerator=config.accelerator, devices=config.devices, precision="32-true"
-        )
+        self.pairs = pairs
+        self.fabric = make_fabric(config)
         self.fabric.launch()
         for graphs in (train_set, valid_set):
             graphs.move_to(self.fabric.device)
@@ -297,7 +311,8 @@ class _Run:
         )
 
     def _data(self) -> dict[str, str]:
-        return {"train": self.train_set.sha256, "valid": self.valid_set.sha256}
+        pairs = {} if self.pairs is None else {"pairs": self.pairs.graphs.sha256}
+        return {"train": self.train_set.sha256, "valid": self.valid_set.sha256, **pairs}
 
     def resume(self) -> None:
         """Continue from ``last.ckpt`` if there is one."""
@@ -312,7 +327,10 @@ class _Run:
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
                 "Use the same settings to go on with it, or another output folder to start anew"
             )
-        if payload.get("data", self._data()) != self._data():  # checkpoints of older versions do not say
+        if {
+            **self._data(),
+            **payload.get("data", {}),
+        } != self._data():  # checkpoints of older versions do not say all
             raise CheckpointError(
                 f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
                 "another output folder to start anew"

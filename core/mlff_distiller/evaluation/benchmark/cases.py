@@ -56,7 +56,7 @@ def standard_system(n_atoms: int) -> System:
     Raises:
         ConfigError: Neither.
     """
-    k = round((n_atoms / 3) ** (1 / 3))
+    k = round((max(n_atoms, 0) / 3) ** (1 / 3))
     if k >= 2 and n_atoms == 3 * k**3:
         return System(f"water, {n_atoms} atoms", water_box(k))
     if n_atoms >= 5 and n_atoms % 3 == 2:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
+from mlff_distiller.device import checked_device
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import read_metadata
 from mlff_distiller.export.onnx import OnnxPotential
 from mlff_distiller.export.quantize import quantize_onnx
 from mlff_distiller.export.torchscript import TorchScriptPotential
 from mlff_distiller.export.write import write_artifact
-from mlff_distiller.model.potential import Potential, StudentForceField
+from mlff_distiller.model.potential import Potential, Prediction
 from mlff_distiller.native import NativePotential
 from mlff_distiller.registry import CHECKPOINT_SUFFIX, artifact_path, load_student
 
@@ -37,8 +40,32 @@ class Format:
     scheme: str | None = None
 
 
-def _eager(path: Path, device: str, threads: int) -> StudentForceField:
-    return load_student(path).to(device).eval().requires_grad_(False)
+class EagerPotential:
+    """The live student on a device, to which it moves its inputs as a `TorchScriptPotential` does.
+
+    Raises:
+        ConfigError: A device that is not there.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        self.device = checked_device(device)
+        self.student = load_student(path).to(self.device).eval().requires_grad_(False)
+
+    @property
+    def cutoff(self) -> float:
+        """Å."""
+        return self.student.cutoff
+
+    def compute(
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, cell: Tensor
+    ) -> Prediction:
+        """See `StudentForceField.compute`."""
+        graph = (atomic_numbers, edge_index, edge_vec, batch, cell)
+        return self.student.compute(*(x.to(self.device) for x in graph))
+
+
+def _eager(path: Path, device: str, threads: int) -> EagerPotential:
+    return EagerPotential(path, device)
 
 
 def _torchscript(path: Path, device: str, threads: int) -> TorchScriptPotential:
