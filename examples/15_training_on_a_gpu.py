@@ -11,7 +11,7 @@ import statistics
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ def main(
     ] = "original,tiny,ultra-tiny",
     batch_size: Annotated[int, typer.Option(help="Structures in a batch.")] = 64,
     steps: Annotated[int, typer.Option(help="Steps of each run.")] = 200,
-    accelerator: Annotated[str, typer.Option(help="As in Lightning Fabric; cpu has no graphs.")] = "cuda",
+    accelerator: Annotated[Literal["cuda", "cpu"], typer.Option(help="A CPU has no graphs.")] = "cuda",
 ) -> None:
     """Measure and print a table."""
     dataset = read_dataset(labels)

@@ -587,7 +587,7 @@ def test_two_processes_do_not_train_in_one_folder(labels: Path, tmp_path: Path) 
 
 
 def test_labels_without_a_recorded_teacher_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    dataset = make_dataset(4)
+    dataset = replace(make_dataset(4), metadata={})
     check_teachers([dataset, replace(dataset, metadata={"teacher": "gfn2-xtb"})])
     assert "others do not say of which teacher they are" in caplog.text
     with pytest.raises(ConfigError, match="different teachers"):
