@@ -264,6 +264,8 @@ def test_split_of_molecules() -> None:
         3,
         1,
     ]
+    isomers = split_smiles(["C/C=C/C", "CO", "C/C=C\\C", "CCO", "CCC"], None, (0.4, 0.3, 0.3), seed=0)
+    assert any({"C/C=C/C", "C/C=C\\C"} <= set(part) for part in isomers.values())
     with pytest.raises(ConfigError, match="expected at most 40, as there are, got 50"):
         split_smiles(smiles, 50, (0.8, 0.1, 0.1), seed=1)
     with pytest.raises(ConfigError, match="at least three molecules"):

@@ -14,6 +14,7 @@ from mlff_distiller.atomic_file import make_folder, replace_file
 from mlff_distiller.data.dataset import NOT_RECORDED, Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
 from mlff_distiller.data.molecules import molecules as builtin_molecules
+from mlff_distiller.data.molecules import without_stereo
 from mlff_distiller.data.sampling import sample_molecules, sample_structures
 from mlff_distiller.data.sampling.conformers import atomic_numbers, canonical_smiles
 from mlff_distiller.data.schema import read_dataset
@@ -159,17 +160,20 @@ def _molecules(data: DataConfig) -> list[str]:
 def split_smiles(
     smiles: Sequence[str], n_molecules: int | None, fractions: Sequence[float], seed: int
 ) -> dict[str, list[str]]:
-    """Draw molecules and split them; every part gets at least one.
+    """Draw molecules and split them; every part gets at least one. Stereoisomers stay together and count as one.
 
     Raises:
         ConfigError: Fewer than three molecules, or than are asked for.
         SamplingError: A SMILES cannot be read.
     """
-    unique = list(dict.fromkeys(canonical_smiles(text) for text in smiles))
-    if n_molecules is not None and n_molecules > len(unique):
+    isomers: dict[str, list[str]] = {}
+    for name in dict.fromkeys(canonical_smiles(text) for text in smiles):
+        isomers.setdefault(without_stereo(name), []).append(name)
+    if n_molecules is not None and n_molecules > len(isomers):
         raise ConfigError(
-            f"data.n_molecules: expected at most {len(unique)}, as there are, got {n_molecules}"
+            f"data.n_molecules: expected at most {len(isomers)}, as there are, got {n_molecules}"
         )
+    unique = list(isomers.values())
     chosen = [unique[k] for k in np.random.default_rng(seed).permutation(len(unique))[:n_molecules]]
     if len(chosen) < 3:
         raise ConfigError(
@@ -177,7 +181,9 @@ def split_smiles(
         )
     n_train, n_valid, _ = part_sizes(len(chosen), fractions)
     cut = (chosen[:n_train], chosen[n_train : n_train + n_valid], chosen[n_train + n_valid :])
-    return dict(zip(PARTS, cut, strict=True))
+    return {
+        name: [smiles for group in part for smiles in group] for name, part in zip(PARTS, cut, strict=True)
+    }
 
 
 def _sampled(smiles: Sequence[str], output: Path, config: DistillConfig, show_progress: bool) -> Dataset:
