@@ -175,7 +175,7 @@ def _read_labelled(path: Path, keys: str | None) -> Dataset:
 def _structures(path: Path, dataset: Dataset | None = None) -> Dataset | list[Atoms]:
     """What a teacher is to label: a dataset, read here if it is not yet, or frames with their charges, which it has not."""
     if is_hdf5(path):
-        return dataset or read_any(path)
+        return read_any(path) if dataset is None else dataset
     frames = []
     for name, atoms in read_structures([path]):
         atoms.info["molecule_id"] = name

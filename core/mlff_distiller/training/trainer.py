@@ -327,10 +327,8 @@ class _Run:
                 f"{path} belongs to a run with other settings ({', '.join(different) or 'architecture'} differ). "
                 "Use the same settings to go on with it, or another output folder to start anew"
             )
-        if {
-            **self._data(),
-            **payload.get("data", {}),
-        } != self._data():  # checkpoints of older versions do not say all
+        recorded = {**self._data(), **payload.get("data", {})}  # checkpoints of older versions do not say all
+        if recorded != self._data():
             raise CheckpointError(
                 f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
                 "another output folder to start anew"
