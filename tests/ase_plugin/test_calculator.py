@@ -259,7 +259,7 @@ def test_refuses_options(arguments, message: str) -> None:
 
 
 def test_what_is_no_model_and_what_is_one_structure() -> None:
-    with pytest.raises(ConfigError, match="path of an artifact, got int; export it first"):
+    with pytest.raises(ConfigError, match="path of a student, got int; export it first"):
         DistilledCalculator(3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="got one Atoms; put it in a list"):
         DistilledCalculator("ultra-tiny").evaluate(ethanol())

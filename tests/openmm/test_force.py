@@ -304,7 +304,7 @@ def test_missing_openmm_torch(monkeypatch: pytest.MonkeyPatch, artifact: Path) -
     monkeypatch.setattr(openmm_torch, "version", not_installed)
     openmm_torch.load_openmm_torch.cache_clear()
     with pytest.raises(
-        MissingDependencyError, match=r"openmm-torch, which is not installed; install both.*openmm-torch\]"
+        MissingDependencyError, match=r"openmm-torch, which is not installed; install it.*openmm-torch\]"
     ):
         create_force([8, 1, 1], artifact, backend="torchforce")
     assert isinstance(create_force([8, 1, 1], artifact, backend="auto"), openmm.PythonForce)
