@@ -287,6 +287,12 @@ def test_committee_of_files(mlffd: Run, tmp_path: Path) -> None:
     assert status == 1
 
 
+def test_a_pair_of_a_molecule_without_a_cell(mlffd: Run, tmp_path: Path) -> None:
+    molecule("H2O").write(tmp_path / "water.xyz")
+    status, _, err = mlffd("nve", "tiny", "water.xyz", "--pair", "O-H")
+    assert (status, "leave out --reference and --pair" in err) == (1, True)
+
+
 def test_version(mlffd: Run) -> None:
     status, out, _ = mlffd("--version")
     assert (status, out.strip()) == (0, mlff_distiller.__version__)

@@ -71,15 +71,13 @@ def nve_with_progress(
         console: For the progress bars.
 
     Raises:
-        ConfigError: Unknown engine, or one that is not installed; a reference without a periodic cell.
+        ConfigError: Unknown engine, or one that is not installed; a reference or a pair without a periodic cell.
         DatasetError: The structure cannot be read.
     """
     runner = find_engine(engine)
     _, atoms = read_structures([structure])[0]
-    if reference is not None and not atoms.pbc.all():
-        raise ConfigError(
-            "a radial distribution needs a periodic structure; leave out the reference trajectory"
-        )
+    if (reference is not None or pair is not None) and not atoms.pbc.all():
+        raise ConfigError("a radial distribution needs a periodic structure; leave out --reference and --pair")
     elements = _pair(atoms, pair)
     require("MDAnalysis", extra="analysis")  # now, and not after hours of dynamics
     if reference is not None:
