@@ -293,6 +293,13 @@ def test_a_pair_of_a_molecule_without_a_cell(mlffd: Run, tmp_path: Path) -> None
     assert (status, "leave out --reference and --pair" in err) == (1, True)
 
 
+def test_export_to_the_name_of_a_folder(mlffd: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken.pt").mkdir()
+    status, _, err = mlffd("export", "tiny", "-o", "taken.pt")
+    assert (status, "cannot be written: Is a directory" in err) == (1, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.pt"]
+
+
 def test_version(mlffd: Run) -> None:
     status, out, _ = mlffd("--version")
     assert (status, out.strip()) == (0, mlff_distiller.__version__)

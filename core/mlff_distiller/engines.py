@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -59,6 +59,11 @@ def list_engines() -> dict[str, Engine]:
     return {point.name: point.load()() for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
 
 
+def unknown_engine(name: str, choices: Iterable[str]) -> ConfigError:
+    """The error of a name that is not among the choices."""
+    return ConfigError(f"unknown engine {name!r}; choose one of {', '.join(choices)}")
+
+
 def find_engine(name: str) -> Engine:
     """An engine that can run.
 
@@ -67,7 +72,7 @@ def find_engine(name: str) -> Engine:
     """
     engines = list_engines()
     if name not in engines:
-        raise ConfigError(f"unknown engine {name!r}; choose one of {', '.join(engines)}")
+        raise unknown_engine(name, engines)
     reason = engines[name].missing()
     if reason is not None:
         raise ConfigError(f"the engine {name!r} cannot run here: {reason}")

@@ -239,8 +239,12 @@ def test_part_damaged_before_the_merge_stops_it(tmp_path: Path) -> None:
 def test_parts_of_another_run_are_refused(tmp_path: Path) -> None:
     PartStore(tmp_path / "a.h5", {"seed": "1", "teacher": "x"})
     PartStore(tmp_path / "a.h5", {"seed": "1", "teacher": "x"})
-    with pytest.raises(ConfigError, match=r"differs in: seed\. .*delete"):
+    with pytest.raises(ConfigError, match=r"differs in: seed\. .*delete") as caught:
         PartStore(tmp_path / "a.h5", {"seed": "2", "teacher": "x"})
+    PartStore(
+        tmp_path / "a.h5", {"seed": "1", "teacher": "x"}
+    )  # a refusal holds no lock, even while its error is kept
+    assert caught.value.__traceback__ is not None
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -370,3 +374,24 @@ def test_dask_gives_the_same_content(tmp_path: Path) -> None:
     with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
         run_tasks(tasks, draw_frames, store, backend="dask", show_progress=False)
     assert_same_content(store.finish([task.fingerprint() for task in tasks], {"teacher": "dice"}), straight)
+
+
+def end_the_process(task: Task, rng: np.random.Generator) -> TaskResult:
+    os._exit(1)
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_dies(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        pytest.raises(SamplingError, match="Use fewer processes. Finished tasks are kept"),
+    ):
+        run_tasks(
+            make_tasks(1),
+            end_the_process,
+            PartStore(tmp_path / "a.h5", {}),
+            backend="dask",
+            show_progress=False,
+        )

@@ -84,7 +84,7 @@ def test_standard_systems() -> None:
     assert standard_system(20).name == "alkane, 20 atoms"
     water = standard_system(192)
     assert (water.name, water.atoms.pbc.all(), len(water.atoms)) == ("water, 192 atoms", True, 192)
-    for n_atoms in (0, 2, 3, 21, 100):
+    for n_atoms in (-4, 0, 2, 3, 21, 100):
         with pytest.raises(ConfigError, match=f"no standard structure of {n_atoms} atoms"):
             standard_system(n_atoms)
 

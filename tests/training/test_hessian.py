@@ -137,5 +137,5 @@ def test_a_run_does_not_go_on_with_other_pairs(dataset: Dataset, tmp_path: Path)
 
     run(0.01)
     run(0.01)
-    with pytest.raises(CheckpointError, match="other training or validation data"):
+    with pytest.raises(CheckpointError, match="a run on other data"):
         run(0.02)

@@ -245,7 +245,7 @@ def test_other_data_do_not_resume(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path)
     relabelled = dataset.select(np.arange(len(dataset)))
     relabelled.energy[3] += 0.1
-    with pytest.raises(CheckpointError, match="other training or validation data"):
+    with pytest.raises(CheckpointError, match="a run on other data"):
         run(relabelled, tmp_path)
 
 

@@ -6,7 +6,6 @@ A user's mistake prints one message and exits with status 1; Ctrl-C exits with 1
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from mlff_distiller import __version__
 from mlff_distiller.errors import DistillerError
 
 app = typer.Typer(
@@ -52,7 +52,7 @@ Keys = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        console.print(version("mlff-distiller"))
+        console.print(__version__)
         raise typer.Exit
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlff_distiller.cli.app import Seed, Settings, app, console, print_table
+from mlff_distiller.cli.app import Settings, app, console, print_table
 from mlff_distiller.errors import ConfigError
 
 
@@ -23,10 +23,10 @@ def train(
     committee: Annotated[
         int, typer.Option(min=1, max=64, help="Students in the artifact; their spread is an uncertainty.")
     ] = 1,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the first weights.")] = 0,
     settings: Settings = None,
 ) -> None:
-    """Train one student on labelled data, test it on molecules that it never saw, and export it.
+    """Train one student on labelled data, test it on molecules that this run has not trained on, and export it.
 
     Example:  mlffd train labels.h5 --preset ultra-tiny -o run --set training.epochs=20
     """

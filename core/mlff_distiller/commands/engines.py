@@ -77,11 +77,13 @@ def nve_with_progress(
     runner = find_engine(engine)
     _, atoms = read_structures([structure])[0]
     if (reference is not None or pair is not None) and not atoms.pbc.all():
-        raise ConfigError("a radial distribution needs a periodic structure; leave out --reference and --pair")
+        raise ConfigError(
+            "a radial distribution needs a periodic structure; leave out --reference and --pair"
+        )
     elements = _pair(atoms, pair)
     require("MDAnalysis", extra="analysis")  # now, and not after hours of dynamics
     if reference is not None:
-        radial_distribution(reference, elements, 1.0, 2)
+        radial_distribution(reference, elements, _reach(atoms, reference), 2)
     make_folder(output)
     settings = replace(settings, trajectory=frames_path(output))
     with progress_bars(console, "steps") as progress:
@@ -138,9 +140,14 @@ def _distributions(
 ) -> dict[str, RadialDistribution] | None:
     if not atoms.pbc.all():
         return None
-    cells = [atoms] if reference is None else [atoms, first_frame(reference)]
-    reach = min(8.0, *(largest_distance(cell) for cell in cells))
+    reach = _reach(atoms, reference)
     found = {f"student, {'-'.join(elements)}": radial_distribution(frames, elements, reach, RDF_BINS)}
     if reference is not None:
         found["teacher"] = radial_distribution(reference, elements, reach, RDF_BINS)
     return found
+
+
+def _reach(atoms: Atoms, reference: Path | None) -> float:
+    """How far the radial distributions go, Å: both have the same bins."""
+    cells = [atoms] if reference is None else [atoms, first_frame(reference)]
+    return min(8.0, *(largest_distance(cell) for cell in cells))

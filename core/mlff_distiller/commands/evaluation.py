@@ -103,9 +103,8 @@ def evaluate_model(
     energy, forces = predict_with_progress(model, dataset, max_atoms, console)
     evaluations = [evaluate_predictions(dataset, energy, forces, model)]
     if teacher is not None and output is not None:
-        kept, labelled = ask_teacher(
-            _structures(path, dataset), teacher, labels_path(output, teacher), n_jobs
-        )
+        structures = dataset if is_hdf5(path) else _read_frames(path)
+        kept, labelled = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
         rows = np.isin(dataset.batch, kept)
         evaluations += [
             evaluate_predictions(labelled, energy[kept], forces[rows], model, teacher),
@@ -152,7 +151,7 @@ def analyse_models(
         dataset = _read_labelled(path, keys)
         reference = dataset.metadata.get("teacher", "labels")
     else:
-        structures = _structures(path)
+        structures = read_any(path) if is_hdf5(path) else _read_frames(path)
         numbers, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
         reference = teacher
     predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
@@ -172,10 +171,8 @@ def _read_labelled(path: Path, keys: str | None) -> Dataset:
         ) from error
 
 
-def _structures(path: Path, dataset: Dataset | None = None) -> Dataset | list[Atoms]:
-    """What a teacher is to label: a dataset, read here if it is not yet, or frames with their charges, which it has not."""
-    if is_hdf5(path):
-        return read_any(path) if dataset is None else dataset
+def _read_frames(path: Path) -> list[Atoms]:
+    """All structures of a file, each with the name of its molecule, and with charges and spins, which a dataset has not."""
     frames = []
     for name, atoms in read_structures([path]):
         atoms.info["molecule_id"] = name

@@ -56,9 +56,13 @@ class PartStore:
             raise ConfigError(f"{self.output} exists already. Delete it, or choose another output.")
         make_folder(self.folder)
         self._lock = lock_folder(self.folder)
-        for leftover in self.folder.glob("*.tmp"):  # of a process that was killed
-            leftover.unlink()
-        self.created = self._open_plan(run)
+        try:
+            for leftover in self.folder.glob("*.tmp"):  # of a process that was killed
+                leftover.unlink()
+            self.created = self._open_plan(run)
+        except BaseException:  # which may live on, and this object with it
+            self.close()
+            raise
 
     def _open_plan(self, run: Mapping[str, str]) -> str:
         """Compare the run with the stored plan, or store it; return the time of the first start."""

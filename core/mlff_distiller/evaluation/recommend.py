@@ -13,7 +13,7 @@ from ase.md.velocitydistribution import thermalize_momenta
 
 from mlff_distiller.constant_energy import NVESettings
 from mlff_distiller.dynamics import load_for_dynamics
-from mlff_distiller.engines import Engine, find_engine, list_engines
+from mlff_distiller.engines import Engine, find_engine, list_engines, unknown_engine
 from mlff_distiller.errors import ConfigError, DistillerError, EngineError, StructureError
 from mlff_distiller.evaluation.benchmark.measure import Progress
 from mlff_distiller.evaluation.drift import FS_PER_NS
@@ -85,10 +85,11 @@ class Recommendation:
 
 
 def _runner(engine: str) -> Engine | None:
+    """The engine of a name; None for the student's own steps."""
     if engine == BARE:
         return None
     if engine not in (names := list_engines()):
-        raise ConfigError(f"unknown engine {engine!r}; choose one of {', '.join([BARE, *names])}")
+        raise unknown_engine(engine, [BARE, *names])
     return find_engine(engine)
 
 

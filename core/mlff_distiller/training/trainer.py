@@ -88,7 +88,7 @@ def train(
     Raises:
         ConfigError: A device that is not there.
         TrainingError: The loss is not finite, or a curvature term is asked for without pairs.
-        CheckpointError: ``output`` holds a run with other settings or on other data.
+        CheckpointError: ``output`` holds a run with other settings, or on other data or pairs.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the step is complete and saved.
     """
     if config.loss.hessian_weight > 0 and pairs is None:
@@ -330,8 +330,8 @@ class _Run:
         recorded = {**self._data(), **payload.get("data", {})}  # checkpoints of older versions do not say all
         if recorded != self._data():
             raise CheckpointError(
-                f"{path} belongs to a run on other training or validation data. Use the same data to go on with it, or "
-                "another output folder to start anew"
+                f"{path} belongs to a run on other data: frames of training or validation, or pairs of frames. Use the same data "
+                "to go on with it, or another output folder to start anew"
             )
         load_weights(self.student, payload["weights"], source=str(path))
         load_weights(self.averaged, payload["average"], source=str(path))
