@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from mlff_distiller.atomic_file import make_folder
@@ -26,6 +26,7 @@ from mlff_distiller.configuration import parse_config, to_plain
 from mlff_distiller.device import torch_threads
 from mlff_distiller.errors import CheckpointError, ConfigError, TrainingError, require
 from mlff_distiller.model.potential import StudentForceField
+from mlff_distiller.native.library import is_built
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
 from mlff_distiller.training.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
@@ -34,6 +35,7 @@ from mlff_distiller.training.cuda_graphs import GraphedStep
 from mlff_distiller.training.curves import LearningCurves
 from mlff_distiller.training.hessian import HessianPairs
 from mlff_distiller.training.interrupts import HeldInterrupts
+from mlff_distiller.training.native import NativeEnergyForces
 from mlff_distiller.training.optimizers import make_optimizers
 from mlff_distiller.training.padding import batch_sizes
 from mlff_distiller.training.schedules import exponential_average, scheduled_energy_weight, warmup_cosine
@@ -149,16 +151,28 @@ class _Run:
         self.seconds = 0.0
         self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
-        self.evaluator = EnergyForces(self.averaged).eval()
+        self.evaluator = (self._native(self.averaged) or EnergyForces(self.averaged)).eval()
 
     def _is_graphed(self, pairs: HessianPairs | None) -> bool:
         one_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
         return one_gpu and self.config.compile and self.config.cuda_graphs and pairs is None
 
+    def _native(self, student: StudentForceField) -> NativeEnergyForces | None:
+        """By the native engine, where that can be."""
+        is_possible = self.config.native and self.fabric.device.type == "cpu" and is_built()
+        return NativeEnergyForces(student) if is_possible else None
+
+    def _energy_forces(self) -> nn.Module:
+        """Energies and forces to be differentiated, by the fastest way that there is here."""
+        native = self._native(self.student)
+        if native is not None:
+            return native
+        return CompiledEnergyForces(self.student) if self.config.compile else EnergyForces(self.student)
+
     def _stepper(self, pairs: HessianPairs | None) -> Step:
         """How this run takes its steps: as CUDA graphs where it can."""
         config, student = self.config, self.student
-        energy_forces = CompiledEnergyForces(student) if config.compile else EnergyForces(student)
+        energy_forces = self._energy_forces()
         if self._is_graphed(pairs):
             sizes = batch_sizes(*self._sizes_of_batches(), config.batch_size)
             return GraphedStep(student, energy_forces, self.optimizers, self.average, config, sizes)

@@ -4,12 +4,10 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
-#include <string>
 
 #include "committee.h"
 #include "elements.h"
-#include "error.h"
+#include "guard.h"
 #include "isa.h"
 #include "student.h"
 #include "system.h"
@@ -24,41 +22,10 @@ struct mlffd_system {
   mlffd::System system;
 };
 
+using mlffd::guarded;
+using mlffd::require;
+
 namespace {
-
-thread_local std::string last_error;
-
-void remember(const char* sentence, const char* after = "") noexcept {
-  try {
-    last_error = sentence;
-    last_error += after;
-  } catch (...) {
-    last_error = "out of memory";  // short enough to need none
-  }
-}
-
-template <typename Act>
-int guarded(const Act& act) noexcept {
-  try {
-    last_error.clear();
-    act();
-    return MLFFD_OK;
-  } catch (const mlffd::Error& error) {
-    remember(error.what());
-    return error.status;
-  } catch (const std::bad_alloc&) {
-    remember("out of memory");
-  } catch (const std::exception& error) {
-    remember("unexpected failure: ", error.what());
-  } catch (...) {
-    remember("an exception that is none of this library's");
-  }
-  return MLFFD_INTERNAL_ERROR;
-}
-
-void require(bool condition, const char* sentence) {
-  if (!condition) throw mlffd::ArgumentError(sentence);
-}
 
 void require_count(std::int64_t n) {
   require(n >= 0 && n <= mlffd::MAX_ATOMS, "expected a number of atoms of at least 0 and below 1.3e8");
@@ -68,7 +35,7 @@ void require_count(std::int64_t n) {
 
 int mlffd_interface_version(void) { return MLFFD_INTERFACE_VERSION; }
 
-const char* mlffd_last_error(void) { return last_error.c_str(); }
+const char* mlffd_last_error(void) { return mlffd::last_error().c_str(); }
 
 int mlffd_load(const char* path, mlffd_model** model) {
   if (model) *model = nullptr;

@@ -1,0 +1,51 @@
+// The way of the parameters from torch's tensors into blocks, and of their gradients back.
+#pragma once
+
+#include <vector>
+
+#include "../buffer.h"
+#include "blocks.h"
+#include "sizes.h"
+
+namespace mlffd::training {
+
+class Layout {
+ public:
+  // Rows of filter blocks are rounded up to whole tiles of the kernels, and features to whole vectors.
+  Layout(const Sizes& sizes, int vector_width, int tile_rows);
+
+  // Parameters of PaiNN (model/painn.py) in the order of `parameters()`: contiguous tensors of float32.
+  void pack(const float* const* parameters, float* weights, float* transposed) const;
+
+  // The sum over `gradients`, each in blocks, in torch's shapes.
+  void unpack(const std::vector<Buffer<float>>& gradients, float* const* parameters) const;
+
+  std::size_t n_floats() const { return n_floats_; }  // of all blocks
+
+  const int width, n_basis, n_rows_of_filter;
+  InitialBlocks initial;
+  std::vector<UpdateBlocks> updates;
+  std::vector<MessageBlocks> messages;
+  UpdateBlocks final_update;
+  ReadoutBlocks readout;
+
+ private:
+  // Element (row, column) of a block is element first + row · row_stride + column · column_stride of a tensor.
+  struct Slice {
+    std::size_t block, tensor, first, n_rows, n_columns, row_stride, column_stride;
+    bool is_square;  // its transpose is wanted too
+  };
+
+  std::size_t add(std::size_t rows, Slice slice);
+  std::size_t square(std::size_t tensor, std::size_t n_out, std::size_t n_in, std::size_t first, std::size_t n_in_of_tensor);
+  std::size_t vector(std::size_t tensor, std::size_t n, std::size_t first);
+  std::size_t table(std::size_t tensor, std::size_t n_rows, std::size_t first, std::size_t n_columns_of_tensor);
+  std::size_t filter(std::size_t weight, std::size_t part);
+  UpdateBlocks update(std::size_t& tensor, bool is_final);
+
+  const std::size_t F_, R_, S_;
+  std::size_t n_floats_ = 0;
+  std::vector<Slice> slices_;
+};
+
+}  // namespace mlffd::training

@@ -1,0 +1,84 @@
+// A batch in shards: whole structures that one thread computes together, with what the reverse passes need of them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../buffer.h"
+#include "../repulsion.h"
+#include "kernels/kernels.h"
+#include "layout.h"
+
+namespace mlffd::training {
+
+// As torch has it: B structures, one after the other, N atoms and E directed edges.
+struct BatchView {
+  std::int64_t n_atoms, n_edges;
+  const std::int64_t *species, *structures;  // (N) rows in the tables; numbers that do not decrease
+  const std::int64_t *receivers, *senders;   // (E)
+  const float* edge_vec;                     // (E, 3) Å, from receiver to sender
+};
+
+// Atoms [first, last) of a batch.
+struct AtomRange {
+  std::int64_t first, last;
+};
+
+// Boundaries that fall between structures; a multiple of n_threads where there are enough structures.
+std::vector<AtomRange> divide(const BatchView& batch, int n_threads);
+
+// One edge of each pair of neighbours, by shard.
+class PairLists {
+ public:
+  PairLists(const BatchView& batch, const std::vector<AtomRange>& shards, double cutoff);
+
+  struct Range {
+    const std::int64_t* edges;
+    std::size_t n;
+  };
+  Range of(std::size_t shard) const { return {edges_.data() + first_[shard], first_[shard + 1] - first_[shard]}; }
+
+ private:
+  std::vector<std::size_t> first_;
+  std::vector<std::int64_t> edges_;
+};
+
+class ShardMemory {
+ public:
+  // Sets all up for the passes over the atoms of a range.
+  void prepare(const BatchView& batch, AtomRange range, PairLists::Range edges, const Sizes& sizes,
+               const Layout& layout, int tile_rows);
+
+  // After the energies and the pairs' gradients are there: (N) eV and (N, 3) eV/Å of the batch, with the repulsion.
+  void write(const Repulsion& repulsion, float* energies, float* forces);
+
+  // Sets `direction` for gradients (N) and (N, 3) of a loss with respect to these energies and forces.
+  void point(const float* grad_energies, const float* grad_forces);
+
+  Shard& shard() { return shard_; }
+  const Direction& direction() const { return direction_; }
+
+ private:
+  Shard shard_{};
+  Direction direction_{};
+  AtomRange range_{};
+  std::vector<std::int32_t> species_;
+  std::vector<Pair> pairs_;
+  std::vector<double> lengths_;
+  std::vector<LayerKept> layers_;
+  Buffer<float> basis_, basis_slope_, arrays_, seeds_, pair_tangent_;
+};
+
+// What a thread needs for any shard of at most n_rows.
+class WorkspaceMemory {
+ public:
+  void prepare(const Layout& layout, int n_rows);
+  const Workspace& get() const { return workspace_; }
+
+ private:
+  Workspace workspace_{};
+  std::vector<LayerTangents> layers_;
+  Buffer<float> arrays_;
+};
+
+}  // namespace mlffd::training
