@@ -100,9 +100,12 @@ class NativeEnergyForces(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """As `EnergyForces.forward`."""
         step = self._idle.pop() if self._idle else _Step(self.student)
-        inputs = (species, edge_index, edge_vec, batch)
-        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
-            energies, forces = _Passes.apply(step, self._idle, inputs, *self.student.painn.parameters())
+        inputs, parameters = (species, edge_index, edge_vec, batch), tuple(self.student.painn.parameters())
+        if self.training and torch.is_grad_enabled():
+            energies, forces = _Passes.apply(step, self._idle, inputs, *parameters)
+        else:
+            energies, forces = step.forward(parameters, *inputs)
+            self._idle.append(step)
         return sum_atoms(energies, batch, n_atoms.shape[0]), forces
 
 
@@ -113,12 +116,8 @@ class _Passes(torch.autograd.Function):
     def forward(
         ctx: Any, step: _Step, idle: list[_Step], inputs: tuple[Tensor, ...], *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        energies, forces = step.forward(parameters, *inputs)
-        if any(ctx.needs_input_grad):
-            ctx.step, ctx.idle = step, idle
-        else:
-            idle.append(step)
-        return energies, forces
+        ctx.step, ctx.idle = step, idle
+        return step.forward(parameters, *inputs)
 
     @staticmethod
     @once_differentiable
