@@ -1,4 +1,4 @@
-"""Structures a second in training, per preset: plain double backward against the compiled step, interleaved.
+"""Structures a second in training, per preset: plain double backward, the compiled step and the native one, interleaved.
 
 Run with:  python examples/02_training_speed.py [--threads 1] [--batch-size 16] [--rounds 5]
 The frames are conformers of small organic molecules with random labels: speed does not depend on what is learnt.
@@ -15,6 +15,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.molecules import molecules
@@ -24,6 +25,7 @@ from mlff_distiller.model.presets import PRESETS, build_student
 from mlff_distiller.training.batches import Batch, GraphSet
 from mlff_distiller.training.compiled import CompiledEnergyForces, EnergyForces
 from mlff_distiller.training.losses import energy_loss, force_loss
+from mlff_distiller.training.native import NativeEnergyForces
 
 
 def main(
@@ -34,9 +36,7 @@ def main(
     """Measure and print a table."""
     torch.set_num_threads(threads)
     dataset = conformers(8 * batch_size)
-    table = Table(
-        "preset", "parameters", "plain structures/s", "compiled structures/s", "ratio", "compilation s"
-    )
+    table = Table("preset", "plain structures/s", "compiled", "native", "compiled / plain", "native / plain")
     table.title = (
         f"{threads} thread(s), batches of {batch_size}, {dataset.n_atoms.mean():.1f} atoms a structure"
     )
@@ -44,20 +44,18 @@ def main(
         student = build_student(preset)
         graphs = GraphSet(dataset, student)
         batches = [graphs.collate(range(k, k + batch_size)) for k in range(0, len(graphs), batch_size)]
-        plain, compiled = EnergyForces(student), CompiledEnergyForces(student)
-        started = time.perf_counter()
+        ways = [way(student) for way in (EnergyForces, CompiledEnergyForces, NativeEnergyForces)]
         for batch in batches:  # every size once, so that nothing is compiled while it is measured
-            step(compiled, batch)
-        compilation = time.perf_counter() - started
-        seconds: dict[str, list[float]] = {"plain": [], "compiled": []}
+            for model in ways:
+                step(model, batch)
+        seconds: list[list[float]] = [[] for _ in ways]
         for _ in range(rounds):
-            for batch in batches:  # interleaved: a drifting machine is fair to both
-                seconds["plain"].append(step(plain, batch))
-                seconds["compiled"].append(step(compiled, batch))
-        rate = {name: batch_size / statistics.median(values) for name, values in seconds.items()}
-        ratio = rate["compiled"] / rate["plain"]
-        row = (f"{rate['plain']:.0f}", f"{rate['compiled']:.0f}", f"{ratio:.1f}", f"{compilation:.0f}")
-        table.add_row(preset, f"{student.n_parameters():,}", *row)
+            for batch in batches:  # interleaved: a drifting machine is fair to all
+                for model, measured in zip(ways, seconds, strict=True):
+                    measured.append(step(model, batch))
+        plain, compiled, native = (batch_size / statistics.median(measured) for measured in seconds)
+        rates = (f"{rate:.0f}" for rate in (plain, compiled, native))
+        table.add_row(preset, *rates, f"{compiled / plain:.1f}", f"{native / plain:.1f}")
     Console().print(table)
 
 
@@ -82,7 +80,7 @@ def conformers(n_structures: int) -> Dataset:
     )
 
 
-def step(model: EnergyForces | CompiledEnergyForces, batch: Batch) -> float:
+def step(model: nn.Module, batch: Batch) -> float:
     """Seconds of one forward and backward pass."""
     started = time.perf_counter()
     energy, forces = model(*batch[:5])

@@ -70,7 +70,7 @@ def main(
     trajectory = run_dynamics(model, smiles, temperature, picoseconds, 0, output / "first.xyz")
     audit_with_progress(trajectory, model, None, settings, output / "first", console)
 
-    overrides = [f"training.epochs={epochs}", "training.compile=false", "formats=[torchscript]"]
+    overrides = [f"training.epochs={epochs}", "formats=[torchscript]"]
     recipe = load_config(DistillConfig, output / "first" / RECIPE, overrides)
     (report,) = distill_with_progress(recipe, output / "run", console)
     improved = str(report.files["torchscript"])

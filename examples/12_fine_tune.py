@@ -129,7 +129,6 @@ def fine_tune(start: str, parts: dict[str, Path], teacher: str, epochs: int, out
         "training": {
             "epochs": epochs,
             "batch_size": 8,
-            "compile": False,  # compiling takes longer than so short a training
             "optimizer": {"learning_rate": 5e-4},
         },
         "formats": ["torchscript"],

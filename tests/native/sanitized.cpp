@@ -19,6 +19,7 @@
 #include "mlffd.h"
 #include "neighbors.h"
 #include "safetensors.h"
+#include "training/training.h"
 
 namespace {
 
@@ -345,6 +346,111 @@ void compare_domain(const mlffd_model* model, int n_threads) {
   mlffd_system_free(system);
 }
 
+// ---- training ----
+
+struct Training {
+  static constexpr std::size_t F = 18, L = 3, R = 6, S = 2;
+  std::vector<std::vector<float>> weights, gradients;  // tensors in the order of PaiNN's parameters
+  std::vector<std::int64_t> species, structures, receivers, senders;
+  std::vector<float> edge_vec, energies, forces, energy_share, force_share;
+
+  // Structures of 0 … n - 1 atoms and one of many, whose atoms all neighbour each other.
+  explicit Training(int n) {
+    std::vector<std::size_t> sizes = {S * F, S * 2 * F, 2 * F * R, 2 * F};
+    for (std::size_t l = 1; l < L; ++l) sizes.insert(sizes.end(), {2 * F * F, 2 * F * F, F, 3 * F * F, 3 * F});
+    for (std::size_t l = 1; l < L; ++l) sizes.insert(sizes.end(), {F * F, F, 3 * F * F, 3 * F, 3 * F * R, 3 * F});
+    sizes.insert(sizes.end(), {2 * F * F, 2 * F * F, F, 2 * F * F, 2 * F, F / 2 * F, F / 2, F / 2, 1});
+    for (const std::size_t size : sizes) {
+      weights.emplace_back(size);
+      gradients.emplace_back(size);
+      for (float& weight : weights.back()) weight = static_cast<float>(uniform(-0.3, 0.3));
+    }
+    for (int structure = 0; structure <= n; ++structure) add(structure, structure == n ? 3 * n : structure);
+    energies.resize(species.size());
+    forces.resize(3 * species.size());
+    for (std::size_t k = 0; k < species.size(); ++k) energy_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
+    for (std::size_t k = 0; k < forces.size(); ++k) force_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
+  }
+
+  void add(int structure, int n_atoms) {
+    const auto first = static_cast<std::int64_t>(species.size());
+    std::vector<double> positions;
+    for (int k = 0; k < n_atoms; ++k) {
+      species.push_back(static_cast<std::int64_t>(below(S)));
+      structures.push_back(structure);
+      for (int d = 0; d < 3; ++d) positions.push_back(d == 0 ? 1.1 * k : uniform(-1.0, 1.0));
+    }
+    for (std::int64_t i = 0; i < n_atoms; ++i)
+      for (std::int64_t j = 0; j < n_atoms; ++j) {
+        if (i == j) continue;
+        receivers.push_back(first + i);
+        senders.push_back(first + j);
+        for (int d = 0; d < 3; ++d) edge_vec.push_back(static_cast<float>(positions[3 * j + d] - positions[3 * i + d]));
+      }
+  }
+
+  mlffd_training_batch batch() const {
+    return {static_cast<std::int64_t>(species.size()), static_cast<std::int64_t>(receivers.size()), species.data(),
+            structures.data(), receivers.data(), senders.data(), edge_vec.data()};
+  }
+
+  // What the gradients are those of.
+  double forward(mlffd_training_step* step) {
+    std::vector<const float*> addresses;
+    for (const auto& tensor : weights) addresses.push_back(tensor.data());
+    const mlffd_training_batch given = batch();
+    require(mlffd_training_forward(step, addresses.data(), &given, energies.data(), forces.data()) == MLFFD_OK,
+            "a forward pass");
+    double sum = 0.0;
+    for (std::size_t k = 0; k < energies.size(); ++k) sum += static_cast<double>(energy_share[k]) * energies[k];
+    for (std::size_t k = 0; k < forces.size(); ++k) sum += static_cast<double>(force_share[k]) * forces[k];
+    return sum;
+  }
+
+  void backward(mlffd_training_step* step) {
+    std::vector<float*> addresses;
+    for (auto& tensor : gradients) addresses.push_back(tensor.data());
+    require(mlffd_training_backward(step, energy_share.data(), force_share.data(), addresses.data()) == MLFFD_OK,
+            "a backward pass");
+  }
+};
+
+void try_training(int n_threads) {
+  const double radii[] = {0.2, 0.5}, charges[] = {1.0, 8.0}, powers[] = {1.0, 1.6}, terms[] = {0.2, 0.5, 0.2, 0.1};
+  const mlffd_training_sizes sizes{Training::F, Training::L, Training::R, Training::S, 4.0, 0.5, 1.3,
+                                   charges, powers, radii, terms, terms};
+  mlffd_training_step* step = nullptr;
+  require(mlffd_training_new(&sizes, n_threads, &step) == MLFFD_OK, "a step");
+  for (const int n : {8, 1, 0, 12}) {  // memory is used again for smaller and larger batches
+    Training training(n);
+    training.forward(step);
+    training.backward(step);
+    const auto gradients = training.gradients;
+    double expected = 0.0, found = 0.0;
+    for (const double sign : {-1.0, 1.0}) {  // difference along the gradient
+      Training moved = training;
+      for (std::size_t k = 0; k < gradients.size(); ++k)
+        for (std::size_t m = 0; m < gradients[k].size(); ++m) {
+          const double change = 1e-3 * std::tanh(gradients[k][m]);
+          moved.weights[k][m] += static_cast<float>(sign * change);
+          if (sign > 0) expected += 2 * change * gradients[k][m];
+        }
+      found += sign * moved.forward(step);
+    }
+    require(std::abs(found - expected) <= 0.02 * std::abs(expected) + 1e-4,
+            "the gradient: " + std::to_string(expected) + ", by differences: " + std::to_string(found));
+  }
+  Training broken(5);
+  broken.senders[3] = 1 << 20;
+  const mlffd_training_batch given = broken.batch();
+  std::vector<const float*> addresses;
+  for (const auto& tensor : broken.weights) addresses.push_back(tensor.data());
+  require(mlffd_training_forward(step, addresses.data(), &given, broken.energies.data(), broken.forces.data()) ==
+              MLFFD_ARGUMENT_ERROR,
+          "an atom that is not there");
+  mlffd_training_free(step);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -356,7 +462,9 @@ int main(int argc, char** argv) {
   for (const int n_threads : {1, 2}) {
     try_structures(model, n_threads);
     compare_domain(model, n_threads);
+    try_training(n_threads);
   }
+  try_training(7);  // more threads than some batches have structures
   compare_threads(model);
   try_edges(model);
   mlffd_free(model);

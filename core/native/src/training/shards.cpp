@@ -202,7 +202,7 @@ void ShardMemory::point(const float* grad_energies, const float* grad_forces) {
 void WorkspaceMemory::prepare(const Layout& layout, int n_rows) {
   const auto P = static_cast<std::size_t>(layout.width);
   const std::size_t plane = static_cast<std::size_t>(n_rows) * P;
-  const std::size_t n_pairs = pair_scratch(layout.width, layout.n_rows_of_filter);
+  const std::size_t n_pairs = PAIR_BLOCK * (PAIR_SCRATCH * P + static_cast<std::size_t>(layout.n_rows_of_filter));
   layers_.resize(layout.updates.size());
   const auto take_all = [&](Arrays& arrays) {
     take(arrays, layers_, workspace_.final);

@@ -55,7 +55,7 @@ class ShardMemory {
   // Sets `direction` for gradients (N) and (N, 3) of a loss with respect to these energies and forces.
   void point(const float* grad_energies, const float* grad_forces);
 
-  Shard& shard() { return shard_; }
+  const Shard& shard() const { return shard_; }
   const Direction& direction() const { return direction_; }
 
  private:

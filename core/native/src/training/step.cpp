@@ -16,7 +16,6 @@ Step::Step(const Sizes& sizes, int n_threads)
   network_.n_layers = static_cast<int>(layout_.updates.size());
   network_.n_basis = layout_.n_basis;
   network_.n_rows_of_filter = layout_.n_rows_of_filter;
-  network_.n_species = sizes.n_species;
   network_.energy_scale = static_cast<float>(sizes.energy_scale);
   network_.weights = weights_.data();
   network_.transposed = transposed_.data();

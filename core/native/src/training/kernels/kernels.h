@@ -21,7 +21,6 @@ struct Network {
   int n_layers;  // L - 1: layers of an update and a message
   int n_basis;   // K, rows of a filter block that are used
   int n_rows_of_filter;  // K rounded up to whole tiles; also the stride of Φ
-  int n_species;
   float energy_scale;
   const float *weights, *transposed;
   InitialBlocks initial;
@@ -94,20 +93,17 @@ struct Direction {
 // Of one thread.
 struct Workspace {
   float* nodes;              // NODE_SCRATCH × P floats a row
-  float* pairs;              // pair_scratch() floats
+  float* pairs;              // of a block: PAIR_SCRATCH × P floats and n_rows_of_filter for each pair
   float *bars, *sent_bars;   // features, sent
   LayerTangents* layers;     // L - 1
   FinalTangents final;
 };
-constexpr int NODE_SCRATCH = 20, PAIR_BLOCK = 48;
-inline std::size_t pair_scratch(int width, int n_rows_of_filter) {
-  return static_cast<std::size_t>(PAIR_BLOCK) * (4 * 3 * width + n_rows_of_filter);
-}
+constexpr int PAIR_BLOCK = 48, NODE_SCRATCH = 20, PAIR_SCRATCH = 12;
 
 struct Kernels {
   int vector_width;  // P is a multiple of it
   int tile_rows;     // n_rows and n_rows_of_filter are multiples of it
-  void (*energies_and_pair_gradients)(const Network&, Shard&, const Workspace&);
+  void (*energies_and_pair_gradients)(const Network&, const Shard&, const Workspace&);
   // gradient += dS/dweights, in blocks
   void (*parameter_gradients)(const Network&, const Shard&, const Direction&, const Workspace&, float* gradient);
 };

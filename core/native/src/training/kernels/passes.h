@@ -107,7 +107,7 @@ static void bars(const Network& network, const Shard& shard, const Direction& di
   }
 }
 
-static void energies_and_pair_gradients(const Network& network, Shard& shard, const Workspace& own) {
+static void energies_and_pair_gradients(const Network& network, const Shard& shard, const Workspace& own) {
   forward(network, shard, own);
   reverse(network, shard, own);
 }
