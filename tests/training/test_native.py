@@ -46,7 +46,12 @@ def frames(dataset: Dataset) -> Dataset:
     """Molecules, a squeezed one, lone atoms, and cells smaller than the cutoff, in which atoms neighbour their own images."""
     squeezed = molecule("CH3OH")
     squeezed.positions *= 0.62  # within reach of the repulsion
-    small = Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], cell=[[3, 0, 0], [1, 3.2, 0], [0, 0.5, 3.5]], pbc=True)
+    small = Atoms(
+        "OH2",
+        [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]],
+        cell=[[3, 0, 0], [1, 3.2, 0], [0, 0.5, 3.5]],
+        pbc=True,
+    )
     layer = Atoms("CO", [[0, 0, 0], [1.2, 0.1, 0]], cell=[3.1, 2.9, 20], pbc=[True, True, False])
     others = [squeezed, Atoms("C"), small, layer, Atoms("O")]
     extra = Dataset.from_atoms([labelled(atoms, str(k)) for k, atoms in enumerate(others)])
@@ -67,9 +72,9 @@ def results(model: nn.Module, batch: Batch) -> list[Tensor]:
 
 def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
     for a, b in zip(found, expected, strict=True):
-        assert torch.linalg.norm(a.double() - b) <= tolerance * torch.linalg.norm(b), (
-            torch.linalg.norm(a.double() - b) / torch.linalg.norm(b)
-        )
+        assert torch.linalg.norm(a.double() - b) <= tolerance * torch.linalg.norm(b), torch.linalg.norm(
+            a.double() - b
+        ) / torch.linalg.norm(b)
 
 
 SIZES = [(10, 1, 5), (22, 2, 9), (32, 3, 8), (50, 4, 12)]  # of one message on; padded and not
@@ -81,7 +86,7 @@ def test_as_automatic_differentiation(
     frames: Dataset, sizes: tuple[int, int, int], isa: str, artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best = NativePotential(artifact).isa
-    if isa == "avx512" and best != "avx512" or isa == "avx2" and best == "portable":
+    if (isa == "avx512" and best != "avx512") or (isa == "avx2" and best == "portable"):
         pytest.skip(f"this processor has no {isa}")
     monkeypatch.setenv("MLFFD_ISA", isa)
     student = student_of(*sizes)
@@ -169,7 +174,8 @@ def test_evaluation_keeps_no_graph(dataset: Dataset) -> None:
     batch = GraphSet(dataset, student).collate(range(3))
     model = NativeEnergyForces(student).eval()
     for energy, forces in (model(*batch[:5]) for _ in range(2)):
-        assert not energy.requires_grad and not forces.requires_grad
+        assert not energy.requires_grad
+        assert not forces.requires_grad
     assert len(model._idle) == 1
 
 
@@ -178,15 +184,23 @@ def test_not_a_number_is_seen(dataset: Dataset) -> None:
     batch = GraphSet(dataset, student).collate(range(3))
     batch.edge_vec[0] = torch.nan
     energy, forces = NativeEnergyForces(student).eval()(*batch[:5])
-    assert energy[0].isnan() and forces[:6].isnan().any() and energy[1:].isfinite().all()
+    assert energy[0].isnan()
+    assert forces[:6].isnan().any()
+    assert energy[1:].isfinite().all()
 
 
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
         (lambda batch: batch.edge_index.__setitem__((1, 0), 1000), "edges between atoms of the batch"),
-        (lambda batch: batch.edge_index.__setitem__((1, slice(None)), -1), "edges between atoms of the batch"),
-        (lambda batch: batch.edge_index.__setitem__((1, 0), len(batch.species) - 1), "edges within a structure"),
+        (
+            lambda batch: batch.edge_index.__setitem__((1, slice(None)), -1),
+            "edges between atoms of the batch",
+        ),
+        (
+            lambda batch: batch.edge_index.__setitem__((1, 0), len(batch.species) - 1),
+            "edges within a structure",
+        ),
         (lambda batch: batch.species.__setitem__(0, 3), "species that the student knows"),
     ],
 )

@@ -10,7 +10,15 @@ from pydantic.dataclasses import dataclass
 
 from mlff_distiller.configuration import STRICT
 
-MACHINE_SETTINGS = ("native", "compile", "cuda_graphs", "max_atoms", "checkpoint_minutes", "threads", "accelerator")
+MACHINE_SETTINGS = (
+    "native",
+    "compile",
+    "cuda_graphs",
+    "max_atoms",
+    "checkpoint_minutes",
+    "threads",
+    "accelerator",
+)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -174,7 +174,11 @@ class _Step(Handle):
     ) -> tuple[Tensor, Tensor]:
         """Interaction energies (N,) and forces (N, 3)."""
         kept = [parameter.detach().contiguous() for parameter in parameters]
-        species, edge_index, structures = species.contiguous(), edge_index.contiguous(), structures.contiguous()
+        species, edge_index, structures = (
+            species.contiguous(),
+            edge_index.contiguous(),
+            structures.contiguous(),
+        )
         edge_vec = edge_vec.detach().contiguous()
         n_atoms, n_edges = len(species), len(edge_vec)
         energies, forces = torch.empty(n_atoms), torch.empty(n_atoms, 3)
