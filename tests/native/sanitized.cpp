@@ -1,5 +1,7 @@
-// Everything that could touch memory wrongly, in one program that test_sanitized.py builds with
-// AddressSanitizer and UndefinedBehaviorSanitizer, and with ThreadSanitizer. Usage: sanitized ARTIFACT SCRATCH_FILE
+// Everything that could touch memory wrongly, in one program that
+// test_sanitized.py builds with AddressSanitizer and
+// UndefinedBehaviorSanitizer, and with ThreadSanitizer. Usage: sanitized
+// ARTIFACT SCRATCH_FILE
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -79,7 +81,8 @@ void fuzz_reader(const std::string& path, const std::string& scratch) {
 // ---- neighbours against all pairs and images ----
 
 using Bond = std::tuple<int, int, long, long,
-                        long>;  // atoms, and the vector in 1e-6 Å; of two opposite ones the positive
+                        long>;  // atoms, and the vector in 1e-6 Å; of two
+                                // opposite ones the positive
 
 Bond bond(int i, int j, double x, double y, double z) {
   const Bond forth(i, j, std::lround(1e6 * x), std::lround(1e6 * y), std::lround(1e6 * z));
@@ -152,7 +155,8 @@ struct Output {
   mlffd_results results;
 
   explicit Output(std::size_t n) : forces(3 * n), atomic_energies(n), atomic_virials(9 * n), force_spread(n) {
-    results = {&energy, forces.data(), virial, atomic_energies.data(), atomic_virials.data(), force_spread.data()};
+    results = {
+        &energy, forces.data(), virial, atomic_energies.data(), atomic_virials.data(), force_spread.data()};
   }
 
   bool is_same(const Output& other) const {
@@ -256,9 +260,9 @@ void compare_threads(const mlffd_model* model) {
 
 struct Domain {
   std::int64_t n_own;
-  std::vector<std::int32_t> numbers;   // of own atoms and their copies
-  std::vector<double> positions;       // the same
-  std::vector<std::int32_t> owner;     // of each copy
+  std::vector<std::int32_t> numbers;  // of own atoms and their copies
+  std::vector<double> positions;      // the same
+  std::vector<std::int32_t> owner;    // of each copy
   std::vector<std::vector<std::int32_t>> rows;
   std::vector<const std::int32_t*> pointers;
   std::vector<std::int32_t> counts;
@@ -284,7 +288,8 @@ Domain domain_of(const Structure& s, double cutoff) {
   for (std::int32_t i = 0; i < domain.n_own; ++i) {
     for (std::int32_t j = 0; j < domain.n_all(); ++j) {
       double r2 = 0.0;
-      for (int d = 0; d < 3; ++d) r2 += std::pow(domain.positions[3 * i + d] - domain.positions[3 * j + d], 2);
+      for (int d = 0; d < 3; ++d)
+        r2 += std::pow(domain.positions[3 * i + d] - domain.positions[3 * j + d], 2);
       if (j != i && r2 < cutoff * cutoff) domain.rows[i].push_back(j | 1 << 29);
     }
     domain.pointers.push_back(domain.rows[i].data());
@@ -298,24 +303,27 @@ int copy_ghosts(void* context, float* rows, std::int64_t n_rows, int width) {
   require(n_rows == domain.n_all(), "rows of all atoms");
   ++domain.exchanges;
   for (std::size_t g = 0; g < domain.owner.size(); ++g)
-    std::copy_n(rows + domain.owner[g] * width, width, rows + (domain.n_own + static_cast<std::int64_t>(g)) * width);
+    std::copy_n(rows + domain.owner[g] * width, width,
+                rows + (domain.n_own + static_cast<std::int64_t>(g)) * width);
   return 0;
 }
 
 int compute_with_ghosts(mlffd_system* system, Domain& domain, Output& out) {
   const mlffd_neighbor_list list{domain.counts.data(), domain.pointers.data(), MASK, 0, nullptr};
-  return mlffd_compute_domain(system, domain.n_own, domain.n_all(), domain.numbers.data(), domain.positions.data(), &list,
-                              copy_ghosts, &domain, &out.results);
+  return mlffd_compute_domain(system, domain.n_own, domain.n_all(), domain.numbers.data(),
+                              domain.positions.data(), &list, copy_ghosts, &domain, &out.results);
 }
 
 int compute_with_images(mlffd_system* system, Domain& domain, Output& out) {
   const auto n_images = static_cast<std::int64_t>(domain.owner.size());
-  const mlffd_neighbor_list list{domain.counts.data(), domain.pointers.data(), MASK, n_images, domain.owner.data()};
-  return mlffd_compute_domain(system, domain.n_own, domain.n_own, domain.numbers.data(), domain.positions.data(), &list,
-                              nullptr, nullptr, &out.results);
+  const mlffd_neighbor_list list{domain.counts.data(), domain.pointers.data(), MASK, n_images,
+                                 domain.owner.data()};
+  return mlffd_compute_domain(system, domain.n_own, domain.n_own, domain.numbers.data(),
+                              domain.positions.data(), &list, nullptr, nullptr, &out.results);
 }
 
-void require_close(const std::vector<double>& found, const std::vector<double>& expected, const std::string& what) {
+void require_close(const std::vector<double>& found, const std::vector<double>& expected,
+                   const std::string& what) {
   for (std::size_t k = 0; k < expected.size(); ++k)
     require(std::abs(found[k] - expected[k]) < 1e-3 * (1 + std::abs(expected[k])), "the same " + what);
 }
@@ -350,15 +358,19 @@ void compare_domain(const mlffd_model* model, int n_threads) {
 
 struct Training {
   static constexpr std::size_t F = 18, L = 3, R = 6, S = 2;
-  std::vector<std::vector<float>> weights, gradients;  // tensors in the order of PaiNN's parameters
+  std::vector<std::vector<float>> weights,
+      gradients;  // tensors in the order of PaiNN's parameters
   std::vector<std::int64_t> species, structures, receivers, senders;
   std::vector<float> edge_vec, energies, forces, energy_share, force_share;
 
-  // Structures of 0 … n - 1 atoms and one of many, whose atoms all neighbour each other.
+  // Structures of 0 … n - 1 atoms and one of many, whose atoms all neighbour
+  // each other.
   explicit Training(int n) {
     std::vector<std::size_t> sizes = {S * F, S * 2 * F, 2 * F * R, 2 * F};
-    for (std::size_t l = 1; l < L; ++l) sizes.insert(sizes.end(), {2 * F * F, 2 * F * F, F, 3 * F * F, 3 * F});
-    for (std::size_t l = 1; l < L; ++l) sizes.insert(sizes.end(), {F * F, F, 3 * F * F, 3 * F, 3 * F * R, 3 * F});
+    for (std::size_t l = 1; l < L; ++l)
+      sizes.insert(sizes.end(), {2 * F * F, 2 * F * F, F, 3 * F * F, 3 * F});
+    for (std::size_t l = 1; l < L; ++l)
+      sizes.insert(sizes.end(), {F * F, F, 3 * F * F, 3 * F, 3 * F * R, 3 * F});
     sizes.insert(sizes.end(), {2 * F * F, 2 * F * F, F, 2 * F * F, 2 * F, F / 2 * F, F / 2, F / 2, 1});
     for (const std::size_t size : sizes) {
       weights.emplace_back(size);
@@ -368,8 +380,10 @@ struct Training {
     for (int structure = 0; structure <= n; ++structure) add(structure, structure == n ? 3 * n : structure);
     energies.resize(species.size());
     forces.resize(3 * species.size());
-    for (std::size_t k = 0; k < species.size(); ++k) energy_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
-    for (std::size_t k = 0; k < forces.size(); ++k) force_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
+    for (std::size_t k = 0; k < species.size(); ++k)
+      energy_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
+    for (std::size_t k = 0; k < forces.size(); ++k)
+      force_share.push_back(static_cast<float>(uniform(-1.0, 1.0)));
   }
 
   void add(int structure, int n_atoms) {
@@ -385,13 +399,21 @@ struct Training {
         if (i == j) continue;
         receivers.push_back(first + i);
         senders.push_back(first + j);
-        for (int d = 0; d < 3; ++d) edge_vec.push_back(static_cast<float>(positions[3 * j + d] - positions[3 * i + d]));
+        for (int d = 0; d < 3; ++d)
+          edge_vec.push_back(static_cast<float>(positions[3 * j + d] - positions[3 * i + d]));
       }
   }
 
   mlffd_training_batch batch() const {
-    return {static_cast<std::int64_t>(species.size()), static_cast<std::int64_t>(receivers.size()), species.data(),
-            structures.data(), receivers.data(), senders.data(), edge_vec.data()};
+    return {0.5,
+            1.3,
+            static_cast<std::int64_t>(species.size()),
+            static_cast<std::int64_t>(receivers.size()),
+            species.data(),
+            structures.data(),
+            receivers.data(),
+            senders.data(),
+            edge_vec.data()};
   }
 
   // What the gradients are those of.
@@ -399,10 +421,12 @@ struct Training {
     std::vector<const float*> addresses;
     for (const auto& tensor : weights) addresses.push_back(tensor.data());
     const mlffd_training_batch given = batch();
-    require(mlffd_training_forward(step, addresses.data(), &given, energies.data(), forces.data()) == MLFFD_OK,
-            "a forward pass");
+    require(
+        mlffd_training_forward(step, addresses.data(), &given, energies.data(), forces.data()) == MLFFD_OK,
+        "a forward pass");
     double sum = 0.0;
-    for (std::size_t k = 0; k < energies.size(); ++k) sum += static_cast<double>(energy_share[k]) * energies[k];
+    for (std::size_t k = 0; k < energies.size(); ++k)
+      sum += static_cast<double>(energy_share[k]) * energies[k];
     for (std::size_t k = 0; k < forces.size(); ++k) sum += static_cast<double>(force_share[k]) * forces[k];
     return sum;
   }
@@ -410,17 +434,20 @@ struct Training {
   void backward(mlffd_training_step* step) {
     std::vector<float*> addresses;
     for (auto& tensor : gradients) addresses.push_back(tensor.data());
-    require(mlffd_training_backward(step, energy_share.data(), force_share.data(), addresses.data()) == MLFFD_OK,
-            "a backward pass");
+    require(
+        mlffd_training_backward(step, energy_share.data(), force_share.data(), addresses.data()) == MLFFD_OK,
+        "a backward pass");
   }
 };
 
 void try_training(int n_threads) {
-  const double radii[] = {0.2, 0.5}, charges[] = {1.0, 8.0}, powers[] = {1.0, 1.6}, terms[] = {0.2, 0.5, 0.2, 0.1};
-  const mlffd_training_sizes sizes{Training::F, Training::L, Training::R, Training::S, 4.0, 0.5, 1.3,
-                                   charges, powers, radii, terms, terms};
+  const double radii[] = {0.2, 0.5}, charges[] = {1.0, 8.0}, powers[] = {1.0, 1.6},
+               terms[] = {0.2, 0.5, 0.2, 0.1};
+  const mlffd_training_sizes sizes{Training::F, Training::L, Training::R, Training::S, 4.0,
+                                   charges,     powers,      radii,       terms,       terms};
   mlffd_training_step* step = nullptr;
-  require(mlffd_training_new(&sizes, n_threads, &step) == MLFFD_OK, "a step");
+  const int n_tensors = static_cast<int>(Training(0).weights.size());
+  require(mlffd_training_new(&sizes, n_tensors, n_threads, &step) == MLFFD_OK, "a step");
   for (const int n : {8, 1, 0, 12}) {  // memory is used again for smaller and larger batches
     Training training(n);
     training.forward(step);
@@ -445,9 +472,20 @@ void try_training(int n_threads) {
   const mlffd_training_batch given = broken.batch();
   std::vector<const float*> addresses;
   for (const auto& tensor : broken.weights) addresses.push_back(tensor.data());
-  require(mlffd_training_forward(step, addresses.data(), &given, broken.energies.data(), broken.forces.data()) ==
-              MLFFD_ARGUMENT_ERROR,
+  require(mlffd_training_forward(step, addresses.data(), &given, broken.energies.data(),
+                                 broken.forces.data()) == MLFFD_ARGUMENT_ERROR,
           "an atom that is not there");
+  std::vector<float*> into;
+  for (auto& tensor : broken.gradients) into.push_back(tensor.data());
+  require(mlffd_training_backward(step, broken.energy_share.data(), broken.force_share.data(), into.data()) ==
+              MLFFD_ARGUMENT_ERROR,
+          "no backward pass after a forward pass that failed");
+  broken.senders[3] = 0;
+  std::swap(broken.structures.front(), broken.structures.back());
+  const mlffd_training_batch mixed = broken.batch();
+  require(mlffd_training_forward(step, addresses.data(), &mixed, broken.energies.data(),
+                                 broken.forces.data()) == MLFFD_ARGUMENT_ERROR,
+          "structures that are mixed");
   mlffd_training_free(step);
 }
 

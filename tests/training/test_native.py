@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -189,39 +188,78 @@ def test_not_a_number_is_seen(dataset: Dataset) -> None:
     assert energy[1:].isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("spoil", "sentence"),
-    [
-        (lambda batch: batch.edge_index.__setitem__((1, 0), 1000), "edges between atoms of the batch"),
-        (
-            lambda batch: batch.edge_index.__setitem__((1, slice(None)), -1),
-            "edges between atoms of the batch",
-        ),
-        (
-            lambda batch: batch.edge_index.__setitem__((1, 0), len(batch.species) - 1),
-            "edges within a structure",
-        ),
-        (lambda batch: batch.species.__setitem__(0, 3), "species that the student knows"),
-    ],
-)
-def test_batches_that_would_read_elsewhere(
-    dataset: Dataset, spoil: Callable[[Batch], None], sentence: str
-) -> None:
+def test_what_cannot_be_read_is_refused(dataset: Dataset) -> None:
+    """The engine would read memory that is not the batch's, or add up the wrong numbers."""
     student = student_of(10, 2, 5)
     batch = GraphSet(dataset, student).collate(range(3))
-    spoil(batch)
-    with pytest.raises(ConfigError, match=sentence):
-        NativeEnergyForces(student)(*batch[:5])
+    model = NativeEnergyForces(student)
+
+    def refused(sentence: str, **changes: Tensor) -> None:
+        with pytest.raises(ConfigError, match=sentence):
+            model(*batch._replace(**changes)[:5])
+
+    def with_sender(atom: int) -> Tensor:
+        edge_index = batch.edge_index.clone()
+        edge_index[1, batch.edge_index[0] == 0] = atom
+        return edge_index
+
+    refused("edges between atoms of the batch", edge_index=with_sender(1000))
+    refused("edges between atoms of the batch", edge_index=with_sender(-1))
+    refused("edges within a structure", edge_index=with_sender(len(batch.species) - 1))
+    refused("species that the student knows", species=batch.species + 2**32)
+    refused("atoms of one structure after those of the other", batch=batch.batch.flip(0))
+    refused("expected int64 species", edge_index=batch.edge_index.int())
+    refused("expected int64 species", edge_index=batch.edge_index[:, 1:])
+    refused("expected int64 species", batch=batch.batch[1:])
+    refused("float32 on a CPU", edge_vec=batch.edge_vec.double())
+    student.double()
+    refused("float32 on a CPU")
 
 
-def test_only_float32_on_a_cpu() -> None:
-    with pytest.raises(ConfigError, match="float32 on a CPU"):
-        NativeEnergyForces(student_of(10, 2, 5).double())
+def test_what_is_changed_later_counts(dataset: Dataset) -> None:
+    """Threads, scales, parameters of other strides, frozen ones, and torch's default dtype."""
+    student = student_of(10, 2, 5)
+    batch = GraphSet(dataset, student).collate(range(6))
+    model, eager = NativeEnergyForces(student), EnergyForces(student)
+    model(*batch[:5])
+    student.energy_scale.fill_(2.5)
+    student.painn.message_scale.fill_(0.2)
+    torch.set_num_threads(2)
+    weight = student.painn.updates[0].mix.weight
+    weight.data = weight.data.t().contiguous().t()
+    student.painn.embedding.weight.requires_grad_(False)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found, expected = model(*batch[:5]), eager(*batch[:5])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    (found[1] ** 2).sum().backward()
+    ours = {name: p.grad for name, p in student.named_parameters()}
+    student.zero_grad()
+    (expected[1] ** 2).sum().backward()
+    for name, p in student.named_parameters():
+        if p.grad is not None:
+            torch.testing.assert_close(ours[name], p.grad, rtol=1e-4, atol=1e-5)
+    assert ours["painn.embedding.weight"] is None
+    assert len(model._idle) == 1
 
 
-def test_a_library_that_cannot_train(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_student_keeps_its_memory(dataset: Dataset) -> None:
+    student = student_of(10, 2, 5).requires_grad_(False)
+    model = NativeEnergyForces(student)
+    model(*GraphSet(dataset, student).collate(range(3))[:5])
+    assert len(model._idle) == 1
+
+
+def test_a_library_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "load_library", lambda: object())
-    with pytest.raises(MissingDependencyError, match="built before it could train"):
+    with pytest.raises(MissingDependencyError, match="another version of its training"):
+        NativeEnergyForces(student_of(10, 2, 5))
+    monkeypatch.undo()
+    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    with pytest.raises(MissingDependencyError, match="another version of its training"):
         NativeEnergyForces(student_of(10, 2, 5))
 
 
@@ -245,11 +283,3 @@ def test_runs_end_where_plain_ones_end(
         torch.testing.assert_close(weight, plain.student.get_parameter(name), rtol=0, atol=2e-3)
     for a, b in zip(by_engine.curves, plain.curves, strict=True):
         assert a["valid_loss"] == pytest.approx(b["valid_loss"], rel=1e-3)
-
-
-def test_without_the_engine_torch_trains(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trainer, "is_built", lambda: False)
-    monkeypatch.setattr(trainer, "NativeEnergyForces", None)
-    assert len(run(dataset, tmp_path).curves) == 3

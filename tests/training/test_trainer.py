@@ -16,7 +16,7 @@ from tests.conftest import needs_cuda
 
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.statistics import fit_reference_energies
-from mlff_distiller.errors import CheckpointError, TrainingError
+from mlff_distiller.errors import CheckpointError, MissingDependencyError, TrainingError
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.training import trainer
 from mlff_distiller.training.batches import GraphSet
@@ -256,3 +256,23 @@ def test_a_validation_that_is_not_finite_stops(dataset: Dataset, tmp_path: Path)
     valid_set.energy[2] = torch.nan
     with pytest.raises(TrainingError, match="errors on the validation set are not finite at step 4"):
         train(student, train_set, valid_set, CONFIG, tmp_path)
+
+
+def test_without_the_engine_torch_trains(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "is_built", lambda: False)
+    monkeypatch.setattr(trainer, "NativeEnergyForces", None)
+    assert len(run(dataset, tmp_path).curves) == 3
+
+
+def test_torch_trains_where_the_engine_is_an_old_one(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(student: StudentForceField) -> None:
+        raise MissingDependencyError("install the package again")
+
+    monkeypatch.setattr(trainer, "is_built", lambda: True)
+    monkeypatch.setattr(trainer, "NativeEnergyForces", fail)
+    assert len(run(dataset, tmp_path).curves) == 3
+    assert "torch takes the steps of this training: install the package again" in caplog.text

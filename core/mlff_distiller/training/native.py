@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_double, c_int, c_int32, c_int64, c_void_p
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +18,18 @@ from mlff_distiller.graph import sum_atoms
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.native.library import Handle, check, load_library
 
+VERSION = 1  # MLFFD_TRAINING_VERSION of the header that these declarations follow
+
 
 class _Sizes(ctypes.Structure):
     """``mlffd_training_sizes``."""
 
     _fields_ = (
         ("n_features", c_int32),
-        ("n_interactions", c_int32),
+        ("n_message_passes", c_int32),
         ("n_rbf", c_int32),
         ("n_species", c_int32),
         ("cutoff", c_double),
-        ("message_scale", c_double),
-        ("energy_scale", c_double),
         ("charge", c_void_p),
         ("charge_power", c_void_p),
         ("radius", c_void_p),
@@ -42,6 +42,8 @@ class _Batch(ctypes.Structure):
     """``mlffd_training_batch``."""
 
     _fields_ = (
+        ("message_scale", c_double),
+        ("energy_scale", c_double),
         ("n_atoms", c_int64),
         ("n_edges", c_int64),
         ("species", c_void_p),
@@ -53,7 +55,8 @@ class _Batch(ctypes.Structure):
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "mlffd_training_new": (c_int, [POINTER(_Sizes), c_int, POINTER(c_void_p)]),
+    "mlffd_training_version": (c_int, []),
+    "mlffd_training_new": (c_int, [POINTER(_Sizes), c_int, c_int, POINTER(c_void_p)]),
     "mlffd_training_free": (None, [c_void_p]),
     "mlffd_training_forward": (c_int, [c_void_p, c_void_p, POINTER(_Batch), c_void_p, c_void_p]),
     "mlffd_training_backward": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
@@ -62,51 +65,90 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 def _library() -> ctypes.CDLL:
     library = load_library()
-    for name, (result, arguments) in _SIGNATURES.items():
-        try:
+    try:
+        for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, name)
-        except AttributeError:
-            raise MissingDependencyError(
-                "the native engine was built before it could train; install the package again"
-            ) from None
-        function.restype, function.argtypes = result, arguments
+            function.restype, function.argtypes = result, arguments
+        is_known = library.mlffd_training_version() == VERSION
+    except AttributeError:
+        is_known = False
+    if not is_known:
+        raise MissingDependencyError(
+            "the native engine was built with another version of its training; install the package again"
+        )
     return library
 
 
 class NativeEnergyForces(nn.Module):
     """The same numbers as `EnergyForces`, by the native engine on the threads of torch.
 
-    In training mode both are differentiable, once, in the student's parameters; after ``eval()`` nothing is kept for that.
+    In training mode both are differentiable, once, in the student's parameters; after ``eval()`` they are not.
 
     Args:
-        student: On a CPU, in float32; its scales are final. Its parameters stay where they are.
+        student: Its parameters stay where they are.
 
     Raises:
-        ConfigError: Another device or dtype.
         MissingDependencyError: The package was installed without its compiled part, or with an older one.
     """
 
     def __init__(self, student: StudentForceField) -> None:
         super().__init__()
-        parameters = list(student.parameters())
-        if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
-            raise ConfigError("native training needs a student in float32 on a CPU")
         _library()
         self.student = student
-        self._idle: list[_Step] = []  # a step keeps its memory, and the threads their stacks
+        self._idle: list[_Step] = []  # steps keep their memory and threads from batch to batch
 
     def forward(
         self, species: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, n_atoms: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As `EnergyForces.forward`."""
-        step = self._idle.pop() if self._idle else _Step(self.student)
-        inputs, parameters = (species, edge_index, edge_vec, batch), tuple(self.student.painn.parameters())
-        if self.training and torch.is_grad_enabled():
+        """As `EnergyForces.forward`.
+
+        Raises:
+            ConfigError: Parameters or edge vectors that are not in float32, tensors that are not on a CPU or do not fit, or
+                structures that do not follow one another.
+        """
+        parameters = tuple(self.student.painn.parameters())
+        inputs = _Inputs(species, edge_index, edge_vec, batch)
+        _check(inputs, parameters)
+        step = self._take_step()
+        if self.training and torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
             energies, forces = _Passes.apply(step, self._idle, inputs, *parameters)
         else:
-            energies, forces = step.forward(parameters, *inputs)
+            energies, forces = step.forward(parameters, inputs)
             self._idle.append(step)
         return sum_atoms(energies, batch, n_atoms.shape[0]), forces
+
+    def _take_step(self) -> _Step:
+        while self._idle:
+            step = self._idle.pop()
+            if step.n_threads == torch.get_num_threads():
+                return step
+        return _Step(self.student)
+
+
+class _Inputs(NamedTuple):
+    species: Tensor  # (N,) int64
+    edge_index: Tensor  # (2, E) int64
+    edge_vec: Tensor  # (E, 3) float32
+    structures: Tensor  # (N,) int64
+
+
+def _check(inputs: _Inputs, parameters: tuple[Tensor, ...]) -> None:
+    """The engine reads memory as it is told to: everything must be what it seems."""
+    real, whole = [inputs.edge_vec, *parameters], [inputs.species, inputs.edge_index, inputs.structures]
+    if any(t.device.type != "cpu" for t in (*real, *whole)) or any(t.dtype != torch.float32 for t in real):
+        raise ConfigError("native training needs a student and its batches in float32 on a CPU")
+    n_edges = len(inputs.edge_vec)
+    if (
+        any(t.dtype != torch.int64 for t in whole)
+        or inputs.species.ndim != 1
+        or inputs.structures.shape != inputs.species.shape
+        or inputs.edge_index.shape != (2, n_edges)
+        or inputs.edge_vec.shape != (n_edges, 3)
+    ):
+        raise ConfigError(
+            "expected int64 species (N,), edge_index (2, E), edge_vec (E, 3) and int64 structures (N,), got "
+            + ", ".join(f"{t.dtype} {tuple(t.shape)}" for t in inputs)
+        )
 
 
 class _Passes(torch.autograd.Function):
@@ -114,10 +156,10 @@ class _Passes(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, step: _Step, idle: list[_Step], inputs: tuple[Tensor, ...], *parameters: Tensor
+        ctx: Any, step: _Step, idle: list[_Step], inputs: _Inputs, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.step, ctx.idle = step, idle
-        return step.forward(parameters, *inputs)
+        return step.forward(parameters, inputs)
 
     @staticmethod
     @once_differentiable
@@ -134,17 +176,10 @@ class _Step(Handle):
     """``mlffd_training_step``: memory for one batch, from its forward to its backward pass."""
 
     def __init__(self, student: StudentForceField) -> None:
-        library = _library()
-        repulsion = student.repulsion
-        arrays = [
+        library, zbl = _library(), student.repulsion
+        constants = [
             tensor.double().contiguous()
-            for tensor in (
-                repulsion.charge,
-                repulsion.charge_power,
-                repulsion.radius,
-                repulsion.amplitudes,
-                repulsion.exponents,
-            )
+            for tensor in (zbl.charge, zbl.charge_power, zbl.radius, zbl.amplitudes, zbl.exponents)
         ]
         sizes = _Sizes(
             student.n_features,
@@ -152,37 +187,27 @@ class _Step(Handle):
             student.n_rbf,
             len(student.elements),
             student.cutoff,
-            float(student.painn.message_scale),
-            float(student.energy_scale),
-            *(array.data_ptr() for array in arrays),
+            *(tensor.data_ptr() for tensor in constants),
         )
-        n_threads = torch.get_num_threads()
+        self.n_threads = torch.get_num_threads()
+        self._shapes = [parameter.shape for parameter in student.painn.parameters()]
         super().__init__(
-            lambda address: library.mlffd_training_new(ctypes.byref(sizes), n_threads, address),
+            lambda address: library.mlffd_training_new(
+                ctypes.byref(sizes), len(self._shapes), self.n_threads, address
+            ),
             library.mlffd_training_free,
         )
-        self._library = library
-        self._shapes = [parameter.shape for parameter in student.painn.parameters()]
+        self._library, self._student = library, student
 
-    def forward(
-        self,
-        parameters: tuple[Tensor, ...],
-        species: Tensor,
-        edge_index: Tensor,
-        edge_vec: Tensor,
-        structures: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, parameters: tuple[Tensor, ...], inputs: _Inputs) -> tuple[Tensor, Tensor]:
         """Interaction energies (N,) and forces (N, 3)."""
-        kept = [parameter.detach().contiguous() for parameter in parameters]
-        species, edge_index, structures = (
-            species.contiguous(),
-            edge_index.contiguous(),
-            structures.contiguous(),
-        )
-        edge_vec = edge_vec.detach().contiguous()
+        weights = [parameter.detach().contiguous() for parameter in parameters]
+        species, edge_index, edge_vec, structures = (tensor.detach().contiguous() for tensor in inputs)
         n_atoms, n_edges = len(species), len(edge_vec)
-        energies, forces = torch.empty(n_atoms), torch.empty(n_atoms, 3)
+        energies, forces = _empty(n_atoms), _empty(n_atoms, 3)
         batch = _Batch(
+            float(self._student.painn.message_scale),
+            float(self._student.energy_scale),
             n_atoms,
             n_edges,
             species.data_ptr(),
@@ -193,14 +218,14 @@ class _Step(Handle):
         )
         check(
             self._library.mlffd_training_forward(
-                self.address, _addresses(kept), ctypes.byref(batch), energies.data_ptr(), forces.data_ptr()
+                self.address, _addresses(weights), ctypes.byref(batch), energies.data_ptr(), forces.data_ptr()
             )
         )
         return energies, forces
 
     def backward(self, grad_energies: Tensor, grad_forces: Tensor) -> list[Tensor]:
         """Gradients of the parameters, from those of the energies (N,) and forces (N, 3) of the last `forward`."""
-        gradients = [torch.empty(shape) for shape in self._shapes]
+        gradients = [_empty(*shape) for shape in self._shapes]
         grad_energies, grad_forces = grad_energies.contiguous(), grad_forces.contiguous()
         check(
             self._library.mlffd_training_backward(
@@ -208,6 +233,11 @@ class _Step(Handle):
             )
         )
         return gradients
+
+
+def _empty(*shape: int) -> Tensor:
+    """Whatever torch's default dtype and device are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _addresses(tensors: list[Tensor]) -> ctypes.Array[c_void_p]:

@@ -42,5 +42,5 @@ def _adamw(decayed: list[Tensor], others: list[Tensor], config: OptimizerConfig,
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    is_fused = others[0].device.type in ("cpu", "cuda")  # three times as fast on a CPU
+    is_fused = graphed or others[0].device.type == "cpu"  # there it is three times as fast
     return AdamW(groups, lr=config.learning_rate, capturable=graphed, fused=is_fused or None)

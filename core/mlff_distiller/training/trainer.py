@@ -7,6 +7,7 @@ uninterrupted run (on a GPU but for rounding): batches depend on seed and epoch 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +25,13 @@ from torch.optim.swa_utils import AveragedModel
 from mlff_distiller.atomic_file import make_folder
 from mlff_distiller.configuration import parse_config, to_plain
 from mlff_distiller.device import torch_threads
-from mlff_distiller.errors import CheckpointError, ConfigError, TrainingError, require
+from mlff_distiller.errors import (
+    CheckpointError,
+    ConfigError,
+    MissingDependencyError,
+    TrainingError,
+    require,
+)
 from mlff_distiller.model.potential import StudentForceField
 from mlff_distiller.native.library import is_built
 from mlff_distiller.training.batches import Batch, GraphSet, shuffled_batches
@@ -62,6 +69,8 @@ class TrainingResult:
     best_epoch: int
     seconds: float
 
+
+logger = logging.getLogger(__name__)
 
 _SUMS = ("steps", "loss", "energy_loss", "force_loss")
 Reporter = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, latest validation)
@@ -158,9 +167,15 @@ class _Run:
         return one_gpu and self.config.compile and self.config.cuda_graphs and pairs is None
 
     def _native(self, student: StudentForceField) -> NativeEnergyForces | None:
-        """By the native engine, where that can be."""
-        is_possible = self.config.native and self.fabric.device.type == "cpu" and is_built()
-        return NativeEnergyForces(student) if is_possible else None
+        """By the native engine: on a CPU, in float32, where it is built."""
+        is_float32 = student.energy_scale.dtype == torch.float32
+        if not (self.config.native and self.fabric.device.type == "cpu" and is_float32 and is_built()):
+            return None
+        try:
+            return NativeEnergyForces(student)
+        except MissingDependencyError as error:
+            logger.warning("torch takes the steps of this training: %s", error)
+            return None
 
     def _energy_forces(self) -> nn.Module:
         """Energies and forces to be differentiated, by the fastest way that there is here."""

@@ -30,4 +30,9 @@ struct ExchangeError : Error {
   explicit ExchangeError(const std::string& sentence) : Error(MLFFD_EXCHANGE_ERROR, sentence) {}
 };
 
+// What the calling program must see to.
+inline void require(bool condition, const char* sentence) {
+  if (!condition) throw ArgumentError(sentence);
+}
+
 }  // namespace mlffd

@@ -31,8 +31,4 @@ int guarded(const Act& act) noexcept {
   return MLFFD_INTERNAL_ERROR;
 }
 
-inline void require(bool condition, const char* sentence) {
-  if (!condition) throw ArgumentError(sentence);
-}
-
 }  // namespace mlffd

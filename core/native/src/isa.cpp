@@ -9,12 +9,12 @@
 namespace mlffd {
 
 // Kernels of the namespaces that CMakeLists.txt compiles.
-#define DECLARE(isa)                 \
-  namespace isa {                    \
-  extern const Kernels kernels;      \
-  }                                  \
-  namespace training::isa {          \
-  extern const Kernels kernels;      \
+#define DECLARE(isa)            \
+  namespace isa {               \
+  extern const Kernels kernels; \
+  }                             \
+  namespace training::isa {     \
+  extern const Kernels kernels; \
   }
 DECLARE(portable)
 #ifdef MLFFD_X86

@@ -1,16 +1,13 @@
 // Small matrix products, out(row) (+)= bias + in(row) · matrix, with weights packed by `pack` in model.cpp.
 //
 // A tile of TILE_ROWS rows × up to PANEL chunks of the result stays in registers while the loop runs over the
-// input features: 6 × 2 in the 16 registers of AVX2 (and of SSE), 8 × 3 in the 32 of AVX-512.
+// input features.
 #pragma once
 
 #include "kernels.h"
 #include "simd.h"
 
 namespace mlffd::MLFFD_ISA {
-
-constexpr int TILE_ROWS = W == 16 ? 8 : 6;
-constexpr int PANEL = W == 16 ? 3 : 2;
 
 // Rows in memory: `parts` vectors from one row to the next, chunk_stride floats from one chunk to the next.
 template <int PARTS, typename Float>

@@ -13,6 +13,12 @@
 namespace mlffd::MLFFD_ISA {
 
 constexpr int W = MLFFD_WIDTH;
+
+// Matrix products keep so many rows × vectors of the result in registers: 6 × 2 in the 16 of AVX2 (and of SSE),
+// 8 × 3 in the 32 of AVX-512.
+constexpr int TILE_ROWS = W == 16 ? 8 : 6;
+constexpr int PANEL = W == 16 ? 3 : 2;
+
 typedef float V __attribute__((vector_size(4 * W), may_alias));
 typedef std::int32_t I __attribute__((vector_size(4 * W), may_alias));
 typedef float V4 __attribute__((vector_size(16), may_alias));

@@ -8,7 +8,8 @@
 
 namespace mlffd::training {
 
-// Offsets in floats. `square` blocks are [P][P]; their transposes lie at the same offsets of another buffer.
+// Offsets in floats. Blocks without another shape are [P][P], and their transposes lie at the same offsets of another buffer;
+// biases are [P].
 struct UpdateBlocks {
   std::size_t U, V, hidden_s, hidden_n, hidden_bias;
   std::size_t ss, sv, vv, ss_bias, sv_bias, vv_bias;  // without vv in the final update

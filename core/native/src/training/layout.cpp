@@ -37,6 +37,7 @@ Layout::Layout(const Sizes& sizes, int vector_width, int tile_rows)
   readout.hidden_bias = vector(tensor + 1, F_ / 2, 0);
   readout.weight = vector(tensor + 2, F_ / 2, 0);
   readout.bias = vector(tensor + 3, 1, 0);
+  n_tensors_ = tensor + 4;
 }
 
 std::size_t Layout::add(std::size_t rows, Slice slice) {
@@ -89,30 +90,29 @@ UpdateBlocks Layout::update(std::size_t& tensor, bool is_final) {
   return blocks;
 }
 
-void Layout::pack(const float* const* parameters, float* weights, float* transposed) const {
+void Layout::pack(std::size_t part, const float* const* parameters, float* weights, float* transposed) const {
   const auto P = static_cast<std::size_t>(width);
-  for (const Slice& s : slices_) {
-    const float* const from = parameters[s.tensor] + s.first;
-    for (std::size_t row = 0; row < s.n_rows; ++row)
-      for (std::size_t column = 0; column < s.n_columns; ++column) {
-        const float value = from[row * s.row_stride + column * s.column_stride];
-        weights[s.block + row * P + column] = value;
-        if (s.is_square) transposed[s.block + column * P + row] = value;
-      }
-  }
+  const Slice& s = slices_[part];
+  const float* const from = parameters[s.tensor] + s.first;
+  for (std::size_t row = 0; row < s.n_rows; ++row)
+    for (std::size_t column = 0; column < s.n_columns; ++column) {
+      const float value = from[row * s.row_stride + column * s.column_stride];
+      weights[s.block + row * P + column] = value;
+      if (s.is_square) transposed[s.block + column * P + row] = value;
+    }
 }
 
-void Layout::unpack(const std::vector<Buffer<float>>& gradients, float* const* parameters) const {
+void Layout::unpack(std::size_t part, const std::vector<Buffer<float>>& gradients, std::size_t n,
+                    float* const* parameters) const {
   const auto P = static_cast<std::size_t>(width);
-  for (const Slice& s : slices_) {
-    float* const to = parameters[s.tensor] + s.first;
-    for (std::size_t row = 0; row < s.n_rows; ++row)
-      for (std::size_t column = 0; column < s.n_columns; ++column) {
-        float sum = 0.0f;
-        for (const Buffer<float>& gradient : gradients) sum += gradient[s.block + row * P + column];
-        to[row * s.row_stride + column * s.column_stride] = sum;
-      }
-  }
+  const Slice& s = slices_[part];
+  float* const to = parameters[s.tensor] + s.first;
+  for (std::size_t row = 0; row < s.n_rows; ++row)
+    for (std::size_t column = 0; column < s.n_columns; ++column) {
+      float sum = 0.0f;
+      for (std::size_t k = 0; k < n; ++k) sum += gradients[k][s.block + row * P + column];
+      to[row * s.row_stride + column * s.column_stride] = sum;
+    }
 }
 
 }  // namespace mlffd::training

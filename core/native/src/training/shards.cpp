@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../guard.h"
+#include "../error.h"
 #include "../sources.h"
 #include "basis.h"
 
@@ -29,14 +29,21 @@ class Arrays {
 };
 
 template <typename Update>
-void take_update(Arrays& arrays, Update& update) {
+void take_final_update(Arrays& arrays, Update& update) {  // which has no a_vv
   arrays.take(update.mixed, MIXED_PARTS);
-  for (float** array : {&update.norm, &update.hidden, &update.sv, &update.vv}) arrays.take(*array, 1);
+  for (float** array : {&update.norm, &update.hidden, &update.sv}) arrays.take(*array, 1);
+}
+
+template <typename Update>
+void take_update(Arrays& arrays, Update& update) {
+  take_final_update(arrays, update);
+  arrays.take(update.vv, 1);
 }
 
 void take(Arrays& arrays, std::vector<LayerKept>& layers, FinalKept& last) {
   for (LayerKept& layer : layers) {
-    for (float** array : {&layer.in, &layer.middle, &layer.g_in, &layer.g_middle}) arrays.take(*array, FEATURE_PARTS);
+    for (float** array : {&layer.in, &layer.middle, &layer.g_in, &layer.g_middle})
+      arrays.take(*array, FEATURE_PARTS);
     for (float** array : {&layer.sent, &layer.g_sent}) arrays.take(*array, SENT_PARTS);
     take_update(arrays, layer.update);
     for (float** array : {&layer.update.g_norm, &layer.update.g_activated, &layer.phi_hidden, &layer.phi_vv,
@@ -44,8 +51,9 @@ void take(Arrays& arrays, std::vector<LayerKept>& layers, FinalKept& last) {
       arrays.take(*array, 1);
   }
   for (float** array : {&last.in, &last.g_in}) arrays.take(*array, FEATURE_PARTS);
-  take_update(arrays, last.update);
-  for (float** array : {&last.update.g_norm, &last.update.g_activated, &last.last, &last.hidden, &last.g_last})
+  take_final_update(arrays, last.update);
+  for (float** array :
+       {&last.update.g_norm, &last.update.g_activated, &last.last, &last.hidden, &last.g_last})
     arrays.take(*array, 1);
 }
 
@@ -57,7 +65,7 @@ void take(Arrays& arrays, std::vector<LayerTangents>& layers, FinalTangents& las
     for (float** array : {&layer.phi_hidden, &layer.phi_vv}) arrays.take(*array, 1);
   }
   arrays.take(last.in, FEATURE_PARTS);
-  take_update(arrays, last.update);
+  take_final_update(arrays, last.update);
   for (float** array : {&last.last, &last.hidden}) arrays.take(*array, 1);
 }
 
@@ -70,6 +78,8 @@ std::vector<AtomRange> divide(const BatchView& batch, int n_threads) {
   std::vector<AtomRange> shards;
   std::int64_t first = 0;
   for (std::int64_t atom = 1; atom <= n; ++atom) {
+    require(atom == n || batch.structures[atom] >= batch.structures[atom - 1],
+            "expected the atoms of one structure after those of the other");
     const bool is_boundary = atom == n || batch.structures[atom] != batch.structures[atom - 1];
     const auto target = static_cast<std::int64_t>(shards.size() + 1) * n / n_shards;
     if (is_boundary && (atom >= target || atom == n)) {
@@ -84,11 +94,13 @@ PairLists::PairLists(const BatchView& batch, const std::vector<AtomRange>& shard
     : first_(shards.size() + 1, 0) {
   std::vector<std::uint32_t> shard_of(static_cast<std::size_t>(batch.n_atoms));
   for (std::size_t s = 0; s < shards.size(); ++s)
-    std::fill(shard_of.begin() + shards[s].first, shard_of.begin() + shards[s].last, static_cast<std::uint32_t>(s));
+    std::fill(shard_of.begin() + shards[s].first, shard_of.begin() + shards[s].last,
+              static_cast<std::uint32_t>(s));
   const auto each = [&](const auto& act) {
     for (std::int64_t edge = 0; edge < batch.n_edges; ++edge) {
       const std::int64_t i = batch.receivers[edge], j = batch.senders[edge];
-      require(i >= 0 && j >= 0 && i < batch.n_atoms && j < batch.n_atoms, "expected edges between atoms of the batch");
+      require(i >= 0 && j >= 0 && i < batch.n_atoms && j < batch.n_atoms,
+              "expected edges between atoms of the batch");
       const float* const v = batch.edge_vec + 3 * edge;
       if (i > j || (i == j && !is_positive(v[0], v[1], v[2]))) continue;  // the other direction is there
       const double r2 = static_cast<double>(v[0]) * v[0] + static_cast<double>(v[1]) * v[1] +
@@ -106,15 +118,18 @@ PairLists::PairLists(const BatchView& batch, const std::vector<AtomRange>& shard
 }
 
 void ShardMemory::prepare(const BatchView& batch, AtomRange range, PairLists::Range edges, const Sizes& sizes,
-                          const Layout& layout, int tile_rows) {
+                          double message_scale, const Layout& layout, int tile_rows) {
   range_ = range;
   const auto n = static_cast<std::size_t>(range.last - range.first);
   shard_.n_atoms = static_cast<int>(n);
   shard_.n_rows = (shard_.n_atoms + tile_rows - 1) / tile_rows * tile_rows;
   shard_.n_pairs = static_cast<int>(edges.n);
-  species_.assign(batch.species + range.first, batch.species + range.last);
-  for (const std::int32_t species : species_)
+  species_.resize(n);
+  for (std::size_t k = 0; k < n; ++k) {
+    const std::int64_t species = batch.species[range.first + static_cast<std::int64_t>(k)];
     require(species >= 0 && species < sizes.n_species, "expected species that the student knows");
+    species_[k] = static_cast<std::int32_t>(species);
+  }
 
   pairs_.resize(edges.n);
   lengths_.resize(edges.n);
@@ -132,7 +147,7 @@ void ShardMemory::prepare(const BatchView& batch, AtomRange range, PairLists::Ra
     pair.j = static_cast<std::int32_t>(batch.senders[edge] - range.first);
     for (int d = 0; d < 3; ++d) pair.u[d] = static_cast<float>(v[d] / r);
     lengths_[p] = r;
-    radial_basis(r, sizes.n_rbf, sizes.cutoff, sizes.message_scale, &basis_[p * stride], &basis_slope_[p * stride]);
+    radial_basis(r, sizes.n_rbf, sizes.cutoff, message_scale, &basis_[p * stride], &basis_slope_[p * stride]);
   }
 
   layers_.resize(layout.updates.size());
@@ -202,7 +217,8 @@ void ShardMemory::point(const float* grad_energies, const float* grad_forces) {
 void WorkspaceMemory::prepare(const Layout& layout, int n_rows) {
   const auto P = static_cast<std::size_t>(layout.width);
   const std::size_t plane = static_cast<std::size_t>(n_rows) * P;
-  const std::size_t n_pairs = PAIR_BLOCK * (PAIR_SCRATCH * P + static_cast<std::size_t>(layout.n_rows_of_filter));
+  const std::size_t n_pairs =
+      PAIR_BLOCK * (PAIR_SCRATCH * P + static_cast<std::size_t>(layout.n_rows_of_filter));
   layers_.resize(layout.updates.size());
   const auto take_all = [&](Arrays& arrays) {
     take(arrays, layers_, workspace_.final);

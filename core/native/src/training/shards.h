@@ -24,7 +24,7 @@ struct AtomRange {
   std::int64_t first, last;
 };
 
-// Boundaries that fall between structures; a multiple of n_threads where there are enough structures.
+// Some 96 atoms each, in a number of shards that n_threads divides as far as whole structures allow it.
 std::vector<AtomRange> divide(const BatchView& batch, int n_threads);
 
 // One edge of each pair of neighbours, by shard.
@@ -36,7 +36,9 @@ class PairLists {
     const std::int64_t* edges;
     std::size_t n;
   };
-  Range of(std::size_t shard) const { return {edges_.data() + first_[shard], first_[shard + 1] - first_[shard]}; }
+  Range of(std::size_t shard) const {
+    return {edges_.data() + first_[shard], first_[shard + 1] - first_[shard]};
+  }
 
  private:
   std::vector<std::size_t> first_;
@@ -47,7 +49,7 @@ class ShardMemory {
  public:
   // Sets all up for the passes over the atoms of a range.
   void prepare(const BatchView& batch, AtomRange range, PairLists::Range edges, const Sizes& sizes,
-               const Layout& layout, int tile_rows);
+               double message_scale, const Layout& layout, int tile_rows);
 
   // After the energies and the pairs' gradients are there: (N) eV and (N, 3) eV/Å of the batch, with the repulsion.
   void write(const Repulsion& repulsion, float* energies, float* forces);

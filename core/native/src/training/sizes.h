@@ -8,7 +8,7 @@ namespace mlffd::training {
 // F features, L message passes, R radial functions, S species.
 struct Sizes {
   int n_features, n_message_passes, n_rbf, n_species;
-  double cutoff, message_scale, energy_scale;
+  double cutoff;
   RepulsionWeights repulsion;
 };
 

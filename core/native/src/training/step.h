@@ -8,12 +8,20 @@
 
 namespace mlffd::training {
 
+// What is fixed before a training, and multiplies messages and energies.
+struct Scales {
+  double message, energy;  // 1 and eV
+};
+
 class Step {
  public:
   Step(const Sizes& sizes, int n_threads);
 
+  std::size_t n_parameters() const { return layout_.n_tensors(); }
+
   // Interaction energies (N) eV and forces (N, 3) eV/Å. Keeps what `backward` needs, until the next call.
-  void forward(const float* const* parameters, const BatchView& batch, float* energies, float* forces);
+  void forward(const float* const* parameters, Scales scales, const BatchView& batch, float* energies,
+               float* forces);
 
   // Gradients with respect to the parameters of the last `forward`, in the shapes of torch, from those with respect to its
   // energies (N) and forces (N, 3). The same numbers on every call with so many threads.
@@ -31,6 +39,7 @@ class Step {
   ThreadPool pool_;
   Buffer<float> weights_, transposed_;
   std::size_t n_shards_ = 0;
+  bool is_ready_ = false;            // for `backward`
   std::vector<ShardMemory> shards_;  // no fewer than n_shards_
   std::vector<WorkspaceMemory> workspaces_;
   std::vector<Buffer<float>> gradients_;  // of each thread

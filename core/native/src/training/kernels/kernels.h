@@ -17,9 +17,9 @@ constexpr int FEATURE_PARTS = 4, SENT_PARTS = 5, MIXED_PARTS = 6;  // mixed: Uv,
 
 // A student in blocks.
 struct Network {
-  int width;     // P
-  int n_layers;  // L - 1: layers of an update and a message
-  int n_basis;   // K, rows of a filter block that are used
+  int width;             // P
+  int n_layers;          // L - 1: layers of an update and a message
+  int n_basis;           // K, rows of a filter block that are used
   int n_rows_of_filter;  // K rounded up to whole tiles; also the stride of Φ
   float energy_scale;
   const float *weights, *transposed;
@@ -53,7 +53,7 @@ struct LayerKept {
 struct FinalKept {
   float* in;  // features
   UpdateKept update;
-  float *last, *hidden;      // the scalars after the update, and the hidden layer of the readout
+  float *last, *hidden;  // the scalars after the update, and the hidden layer of the readout
   float *g_in, *g_last;
 };
 
@@ -77,8 +77,9 @@ struct Shard {
   int n_atoms, n_rows, n_pairs;
   const std::int32_t* species;
   const Pair* pairs;
-  const float *basis, *basis_slope;  // Φ and dΦ/dr: [pair][n_rows_of_filter], finite up to one tile beyond the last
-  LayerKept* layers;                 // L - 1
+  const float *basis,
+      *basis_slope;   // Φ and dΦ/dr: [pair][n_rows_of_filter], finite up to one tile beyond the last
+  LayerKept* layers;  // L - 1
   FinalKept final;
   float* energies;       // [atom] eV
   float* pair_gradient;  // [pair][dE/dr at fixed u, dE/du at fixed r]
@@ -92,10 +93,10 @@ struct Direction {
 
 // Of one thread.
 struct Workspace {
-  float* nodes;              // NODE_SCRATCH × P floats a row
-  float* pairs;              // of a block: PAIR_SCRATCH × P floats and n_rows_of_filter for each pair
-  float *bars, *sent_bars;   // features, sent
-  LayerTangents* layers;     // L - 1
+  float* nodes;             // NODE_SCRATCH × P floats a row
+  float* pairs;             // of a block: PAIR_SCRATCH × P floats and n_rows_of_filter for each pair
+  float *bars, *sent_bars;  // features, sent
+  LayerTangents* layers;    // L - 1
   FinalTangents final;
 };
 constexpr int PAIR_BLOCK = 48, NODE_SCRATCH = 20, PAIR_SCRATCH = 12;
@@ -105,7 +106,8 @@ struct Kernels {
   int tile_rows;     // n_rows and n_rows_of_filter are multiples of it
   void (*energies_and_pair_gradients)(const Network&, const Shard&, const Workspace&);
   // gradient += dS/dweights, in blocks
-  void (*parameter_gradients)(const Network&, const Shard&, const Direction&, const Workspace&, float* gradient);
+  void (*parameter_gradients)(const Network&, const Shard&, const Direction&, const Workspace&,
+                              float* gradient);
 };
 
 }  // namespace mlffd::training

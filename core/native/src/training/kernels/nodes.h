@@ -3,7 +3,6 @@
 // gradient of S with respect to x.
 #pragma once
 
-#include "../../kernels/kernels.h"  // NORM_EPSILON
 #include "products.h"
 
 namespace mlffd::training::MLFFD_ISA {
@@ -21,7 +20,8 @@ MLFFD_INLINE Activation silu_with_curvature(V x) {
 class Nodes {
  public:
   Nodes(const Network& network, const Shard& shard)
-      : network(network), n_rows(shard.n_rows), P(static_cast<std::size_t>(network.width)), plane(n_rows * P) {}
+      : network(network), n_rows(shard.n_rows), P(static_cast<std::size_t>(network.width)),
+        plane(n_rows * P) {}
 
   In part(const float* p, int parts, int part) const { return {p + part * P, parts * P}; }
   Out part(float* p, int parts, int part) const { return {p + part * P, parts * P}; }
@@ -68,8 +68,8 @@ class Nodes {
  private:
   void run(const float* block, In x, Out y, Start start, const float* bias) const {
     const int width = network.width;
-    product<false>(static_cast<int>(n_rows), width, width, x.data, x.stride, block, P, y.data, y.stride, start,
-                   bias);
+    product<false>(static_cast<int>(n_rows), width, width, x.data, x.stride, block, P, y.data, y.stride,
+                   start, bias);
   }
   void outer(In x, In y, float* block) const {
     const int width = network.width;
@@ -115,7 +115,8 @@ static void update_forward(const Nodes& nodes, const UpdateBlocks& w, const floa
     store(y, load(x) + load(ss + r * P + f) + load(kept.sv + r * P + f) * dot);
     if constexpr (!FINAL) {
       const V vv = load(kept.vv + r * P + f);
-      for (int d = 0; d < 3; ++d) store(y + (1 + d) * P, load(x + (1 + d) * P) + vv * load(mixed + 2 * d * P));
+      for (int d = 0; d < 3; ++d)
+        store(y + (1 + d) * P, load(x + (1 + d) * P) + vv * load(mixed + 2 * d * P));
     }
   });
 }
@@ -137,8 +138,8 @@ MLFFD_INLINE UpdateGradients update_gradients(const float* mixed, const float* g
 }
 
 template <bool FINAL>
-static void update_reverse(const Nodes& nodes, const UpdateBlocks& w, const UpdateKept& kept, const float* g_out,
-                           float* g_in, float* scratch) {
+static void update_reverse(const Nodes& nodes, const UpdateBlocks& w, const UpdateKept& kept,
+                           const float* g_out, float* g_in, float* scratch) {
   const std::size_t P = nodes.P;
   float* const g_sv = scratch;
   float* const g_vv = g_sv + nodes.plane;
@@ -181,16 +182,15 @@ static void update_reverse(const Nodes& nodes, const UpdateBlocks& w, const Upda
   });
   nodes.add_reverse(w.hidden_s, nodes.plain(g_hidden), nodes.part(g_in, FEATURE_PARTS, 0));
   for (int d = 0; d < 3; ++d) {
-    nodes.add_reverse(w.U, nodes.part(g_mixed, MIXED_PARTS, 2 * d),
-                      nodes.part(g_in, FEATURE_PARTS, 1 + d));
+    nodes.add_reverse(w.U, nodes.part(g_mixed, MIXED_PARTS, 2 * d), nodes.part(g_in, FEATURE_PARTS, 1 + d));
     nodes.add_reverse(w.V, nodes.part(g_mixed, MIXED_PARTS, 2 * d + 1),
                       nodes.part(g_in, FEATURE_PARTS, 1 + d));
   }
 }
 
 template <bool FINAL>
-static void update_tangents(const Nodes& nodes, const UpdateBlocks& w, const UpdateKept& kept, const float* t_in,
-                            const UpdateTangents& t, float* t_out, float* scratch) {
+static void update_tangents(const Nodes& nodes, const UpdateBlocks& w, const UpdateKept& kept,
+                            const float* t_in, const UpdateTangents& t, float* t_out, float* scratch) {
   const std::size_t P = nodes.P;
   float* const t_activated = scratch;
   float* const t_ss = t_activated + nodes.plane;
@@ -254,7 +254,8 @@ static void update_bars(const Nodes& nodes, const UpdateBlocks& w, const float* 
     const UpdateGradients of_energy = update_gradients<FINAL>(mixed, g, load(kept.sv + k), P);
     V dot{}, t_dot{}, vv{};
     for (int d = 0; d < 3; ++d) {
-      const V Uv = load(mixed + 2 * d * P), Vv = load(mixed + (2 * d + 1) * P), t_Uv = load(t_mixed + 2 * d * P);
+      const V Uv = load(mixed + 2 * d * P), Vv = load(mixed + (2 * d + 1) * P),
+              t_Uv = load(t_mixed + 2 * d * P);
       dot += Uv * Vv;
       t_dot += t_Uv * Vv + Uv * load(t_mixed + (2 * d + 1) * P);
       if constexpr (!FINAL) vv += load(b + (1 + d) * P) * Uv + load(g + (1 + d) * P) * t_Uv;
@@ -290,7 +291,8 @@ static void update_bars(const Nodes& nodes, const UpdateBlocks& w, const float* 
     store(g_hidden + k, g * a.slope);
   });
   const In b_h = nodes.plain(b_hidden), g_h = nodes.plain(g_hidden);
-  nodes.weigh(gradient, w.hidden_s, nodes.part(in, FEATURE_PARTS, 0), b_h, nodes.part(t_in, FEATURE_PARTS, 0), g_h);
+  nodes.weigh(gradient, w.hidden_s, nodes.part(in, FEATURE_PARTS, 0), b_h, nodes.part(t_in, FEATURE_PARTS, 0),
+              g_h);
   nodes.weigh(gradient, w.hidden_n, nodes.plain(kept.norm), b_h, nodes.plain(t.norm), g_h);
   nodes.weigh_bias(gradient, w.hidden_bias, b_h);
 
@@ -340,8 +342,8 @@ static void update_bars(const Nodes& nodes, const UpdateBlocks& w, const float* 
 static void phi_forward(const Nodes& nodes, const PhiBlocks& w, const LayerKept& kept, float* scratch) {
   const std::size_t P = nodes.P;
   float* const activated = scratch;
-  nodes.forward(w.hidden, nodes.part(kept.middle, FEATURE_PARTS, 0),
-                nodes.plain(kept.phi_hidden), w.hidden_bias);
+  nodes.forward(w.hidden, nodes.part(kept.middle, FEATURE_PARTS, 0), nodes.plain(kept.phi_hidden),
+                w.hidden_bias);
   nodes.each([&](std::size_t r, std::size_t f) {
     store(activated + r * P + f, silu(load(kept.phi_hidden + r * P + f)).value);
   });
@@ -382,16 +384,14 @@ static void phi_reverse(const Nodes& nodes, const PhiBlocks& w, const LayerKept&
     const std::size_t k = r * P + f;
     store(g_hidden + k, load(kept.g_phi_activated + k) * silu(load(kept.phi_hidden + k)).slope);
   });
-  nodes.add_reverse(w.hidden, nodes.plain(g_hidden),
-                    nodes.part(kept.g_middle, FEATURE_PARTS, 0));
+  nodes.add_reverse(w.hidden, nodes.plain(g_hidden), nodes.part(kept.g_middle, FEATURE_PARTS, 0));
 }
 
-static void phi_tangents(const Nodes& nodes, const PhiBlocks& w, const LayerKept& kept, const LayerTangents& t,
-                         float* scratch) {
+static void phi_tangents(const Nodes& nodes, const PhiBlocks& w, const LayerKept& kept,
+                         const LayerTangents& t, float* scratch) {
   const std::size_t P = nodes.P;
   float* const t_activated = scratch;
-  nodes.forward(w.hidden, nodes.part(t.middle, FEATURE_PARTS, 0),
-                nodes.plain(t.phi_hidden));
+  nodes.forward(w.hidden, nodes.part(t.middle, FEATURE_PARTS, 0), nodes.plain(t.phi_hidden));
   nodes.each([&](std::size_t r, std::size_t f) {
     const std::size_t k = r * P + f;
     store(t_activated + k, silu(load(kept.phi_hidden + k)).slope * load(t.phi_hidden + k));
@@ -404,7 +404,8 @@ static void phi_tangents(const Nodes& nodes, const PhiBlocks& w, const LayerKept
     const V vv = load(kept.phi_vv + r * P + f), t_vv = load(t.phi_vv + r * P + f);
     for (int d = 0; d < 3; ++d) {
       const std::size_t v = (r * FEATURE_PARTS + 1 + d) * P + f;
-      store(t.sent + (r * SENT_PARTS + 2 + d) * P + f, t_vv * load(kept.middle + v) + vv * load(t.middle + v));
+      store(t.sent + (r * SENT_PARTS + 2 + d) * P + f,
+            t_vv * load(kept.middle + v) + vv * load(t.middle + v));
     }
   });
 }
@@ -437,13 +438,10 @@ static void phi_bars(const Nodes& nodes, const PhiBlocks& w, const LayerKept& ke
     store(b_vv + k, b_sum);
   });
   const float* const g_sent = kept.g_sent;
-  const In b[3] = {nodes.part(b_sent, SENT_PARTS, 0), nodes.part(b_sent, SENT_PARTS, 1),
-                   nodes.plain(b_vv)};
-  const In g[3] = {nodes.part(g_sent, SENT_PARTS, 0), nodes.part(g_sent, SENT_PARTS, 1),
-                   nodes.plain(g_vv)};
+  const In b[3] = {nodes.part(b_sent, SENT_PARTS, 0), nodes.part(b_sent, SENT_PARTS, 1), nodes.plain(b_vv)};
+  const In g[3] = {nodes.part(g_sent, SENT_PARTS, 0), nodes.part(g_sent, SENT_PARTS, 1), nodes.plain(g_vv)};
   for (int k = 0; k < 3; ++k) {
-    nodes.weigh(gradient, w.out[k], nodes.plain(activated), b[k],
-                nodes.plain(t_activated), g[k]);
+    nodes.weigh(gradient, w.out[k], nodes.plain(activated), b[k], nodes.plain(t_activated), g[k]);
     nodes.weigh_bias(gradient, w.out_bias[k], b[k]);
     if (k == 0)
       nodes.reverse(w.out[k], b[k], nodes.plain(b_hidden));
@@ -459,8 +457,7 @@ static void phi_bars(const Nodes& nodes, const PhiBlocks& w, const LayerKept& ke
   });
   const In b_h = nodes.plain(b_hidden);
   nodes.weigh(gradient, w.hidden, nodes.part(kept.middle, FEATURE_PARTS, 0), b_h,
-              nodes.part(t.middle, FEATURE_PARTS, 0),
-              nodes.plain(g_hidden));
+              nodes.part(t.middle, FEATURE_PARTS, 0), nodes.plain(g_hidden));
   nodes.weigh_bias(gradient, w.hidden_bias, b_h);
   nodes.add_reverse(w.hidden, b_h, nodes.part(bars, FEATURE_PARTS, 0));
 }
@@ -486,8 +483,8 @@ static void readout(const Nodes& nodes, const FinalKept& kept, int n_atoms, floa
   nodes.reverse(w.hidden, nodes.plain(g_hidden), nodes.plain(kept.g_last));
 }
 
-static void readout_bars(const Nodes& nodes, const FinalKept& kept, const FinalTangents& t, const float* seeds,
-                         float* b_last, float* gradient, float* scratch) {
+static void readout_bars(const Nodes& nodes, const FinalKept& kept, const FinalTangents& t,
+                         const float* seeds, float* b_last, float* gradient, float* scratch) {
   const ReadoutBlocks& w = nodes.network.readout;
   const std::size_t P = nodes.P;
   const float scale = nodes.network.energy_scale;
@@ -511,8 +508,7 @@ static void readout_bars(const Nodes& nodes, const FinalKept& kept, const FinalT
     store(gradient + w.weight + f, sum);
   }
   const In b_h = nodes.plain(b_hidden);
-  nodes.weigh(gradient, w.hidden, nodes.plain(kept.last), b_h,
-              nodes.plain(t.last), nodes.plain(g_hidden));
+  nodes.weigh(gradient, w.hidden, nodes.plain(kept.last), b_h, nodes.plain(t.last), nodes.plain(g_hidden));
   nodes.weigh_bias(gradient, w.hidden_bias, b_h);
   nodes.reverse(w.hidden, b_h, nodes.plain(b_last));
 }

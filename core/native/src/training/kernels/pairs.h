@@ -13,7 +13,9 @@ MLFFD_INLINE void add(float* p, V x) { store(p, load(p) + x); }
 struct Vector {
   V x, y, z;
 };
-MLFFD_INLINE Vector load_vector(const float* p, std::size_t P) { return {load(p), load(p + P), load(p + 2 * P)}; }
+MLFFD_INLINE Vector load_vector(const float* p, std::size_t P) {
+  return {load(p), load(p + P), load(p + 2 * P)};
+}
 MLFFD_INLINE void add_vector(float* p, std::size_t P, Vector v) {
   add(p, v.x), add(p + P, v.y), add(p + 2 * P, v.z);
 }
@@ -29,24 +31,25 @@ template <int PARTS>
 class Filters {
  public:
   Filters(const Network& network, const std::size_t* blocks, float* scratch)
-      : network_(network), blocks_(blocks), P(static_cast<std::size_t>(network.width)), scratch_(scratch) {}
+      : network_(network), blocks_(blocks), P_(static_cast<std::size_t>(network.width)), scratch_(scratch) {}
 
   // Memory for the k-th array of filters of a block.
-  float* array(int k) const { return scratch_ + static_cast<std::size_t>(k) * PAIR_BLOCK * PARTS * P; }
+  float* array(int k) const { return scratch_ + static_cast<std::size_t>(k) * PAIR_BLOCK * PARTS * P_; }
 
   // Φ · A of n pairs; `basis` are rows of Φ or of its derivative.
   void evaluate(int n, const float* basis, float* filters) const {
     const int n_rows = (n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     for (int part = 0; part < PARTS; ++part)
-      product<false>(n_rows, network_.n_basis, network_.width, basis, stride(), network_.weights + blocks_[part],
-                     P, filters + part * P, PARTS * P, Start::ZERO, nullptr);
+      product<false>(n_rows, network_.n_basis, network_.width, basis, stride(),
+                     network_.weights + blocks_[part], P_, filters + part * P_, PARTS * P_, Start::ZERO,
+                     nullptr);
   }
 
   // gradient of A += Φᵀ · bars
   void weigh(int n, const float* basis, const float* bars, float* gradient) const {
     for (int part = 0; part < PARTS; ++part)
-      product<true>(network_.n_rows_of_filter, n, network_.width, basis, stride(), bars + part * P, PARTS * P,
-                    gradient + blocks_[part], P, Start::RESULT, nullptr);
+      product<true>(network_.n_rows_of_filter, n, network_.width, basis, stride(), bars + part * P_,
+                    PARTS * P_, gradient + blocks_[part], P_, Start::RESULT, nullptr);
   }
 
   // dΦ/dt = dΦ/dr · dr of each pair, behind the arrays of filters
@@ -58,16 +61,13 @@ class Filters {
     return tangents;
   }
 
-  std::size_t stride() const { return static_cast<std::size_t>(network_.n_rows_of_filter); }
+  std::size_t width() const { return P_; }
+  std::size_t stride() const { return static_cast<std::size_t>(network_.n_rows_of_filter); }  // of Φ
 
  private:
   const Network& network_;
   const std::size_t* const blocks_;
-
- public:
-  const std::size_t P;
-
- private:
+  const std::size_t P_;
   float* const scratch_;
 };
 
@@ -85,14 +85,15 @@ MLFFD_INLINE void add_pair_gradient(float* p, V r, Vector u) {
 
 // The rows of a pair's atoms in node arrays.
 struct Ends {
-  Ends(const Pair& pair, std::size_t P) : i(static_cast<std::size_t>(pair.i) * P), j(static_cast<std::size_t>(pair.j) * P) {}
+  Ends(const Pair& pair, std::size_t P)
+      : i(static_cast<std::size_t>(pair.i) * P), j(static_cast<std::size_t>(pair.j) * P) {}
   const std::size_t i, j;  // of arrays of one part
 };
 
-static void message_forward(const Network& network, const Shard& shard, const MessageBlocks& w, const float* sent,
-                            float* out, float* scratch) {
+static void message_forward(const Network& network, const Shard& shard, const MessageBlocks& w,
+                            const float* sent, float* out, float* scratch) {
   const Filters<3> filters(network, w.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     float* const values = filters.array(0);
     filters.evaluate(n, shard.basis + first * filters.stride(), values);
@@ -114,10 +115,10 @@ static void message_forward(const Network& network, const Shard& shard, const Me
 }
 
 // g_sent += and the pairs' gradients += from the gradient g of the message's result
-static void message_reverse(const Network& network, const Shard& shard, const MessageBlocks& w, const float* sent,
-                            const float* g, float* g_sent, float* scratch) {
+static void message_reverse(const Network& network, const Shard& shard, const MessageBlocks& w,
+                            const float* sent, const float* g, float* g_sent, float* scratch) {
   const Filters<3> filters(network, w.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     float *const values = filters.array(0), *const slopes = filters.array(1);
     filters.evaluate(n, shard.basis + first * filters.stride(), values);
@@ -136,7 +137,8 @@ static void message_reverse(const Network& network, const Shard& shard, const Me
         const V s_i = load(g_i), s_j = load(g_j), vs_i = load(m_i + P), vs_j = load(m_j + P);
         const Vector v_i = load_vector(g_i + P, P), v_j = load_vector(g_j + P, P);
         const V v_i_u = dot(v_i, pair.u), v_j_u = dot(v_j, pair.u);
-        g_r += load(slope) * (load(m_j) * s_i + load(m_i) * s_j) + load(slope + P) * (vs_j * v_i_u - vs_i * v_j_u) +
+        g_r += load(slope) * (load(m_j) * s_i + load(m_i) * s_j) +
+               load(slope + P) * (vs_j * v_i_u - vs_i * v_j_u) +
                load(slope + 2 * P) *
                    (dot(load_vector(m_j + 2 * P, P), v_i) + dot(load_vector(m_i + 2 * P, P), v_j));
         g_u = g_u + W_vs * (vs_j * v_i - vs_i * v_j);
@@ -152,10 +154,11 @@ static void message_reverse(const Network& network, const Shard& shard, const Me
   });
 }
 
-static void message_tangents(const Network& network, const Shard& shard, const MessageBlocks& w, const float* sent,
-                             const float* t_sent, const float* pair_tangent, float* t_out, float* scratch) {
+static void message_tangents(const Network& network, const Shard& shard, const MessageBlocks& w,
+                             const float* sent, const float* t_sent, const float* pair_tangent, float* t_out,
+                             float* scratch) {
   const Filters<3> filters(network, w.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     const std::size_t start = first * filters.stride();
     const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
@@ -170,13 +173,15 @@ static void message_tangents(const Network& network, const Shard& shard, const M
         const float *const w_p = values + p * 3 * P + f, *const t_w = tangents + p * 3 * P + f;
         const V W_s = load(w_p), W_vs = load(w_p + P), W_vv = load(w_p + 2 * P);
         const V t_s = load(t_w), t_vs = load(t_w + P), t_vv = load(t_w + 2 * P);
-        const auto receive = [&](std::size_t to, std::size_t from, float sign) __attribute__((always_inline)) {
+        const auto receive = [&](std::size_t to, std::size_t from,
+                                 float sign) __attribute__((always_inline)) {
           const float *const m = sent + SENT_PARTS * from + f, *const t_m = t_sent + SENT_PARTS * from + f;
           float* const x = t_out + FEATURE_PARTS * to + f;
           const V vs = sign * load(m + P), t_phi_vs = sign * load(t_m + P);
           add(x, t_s * load(m) + W_s * load(t_m));
-          add_vector(x + P, P, t_vv * load_vector(m + 2 * P, P) + W_vv * load_vector(t_m + 2 * P, P) +
-                                   along(t_vs * vs + W_vs * t_phi_vs, pair.u) + along(W_vs * vs, t_u));
+          add_vector(x + P, P,
+                     t_vv * load_vector(m + 2 * P, P) + W_vv * load_vector(t_m + 2 * P, P) +
+                         along(t_vs * vs + W_vs * t_phi_vs, pair.u) + along(W_vs * vs, t_u));
         };
         receive(row.i, row.j, 1.0f);
         receive(row.j, row.i, -1.0f);
@@ -186,11 +191,11 @@ static void message_tangents(const Network& network, const Shard& shard, const M
 }
 
 // b_sent += and gradients of the filters +=, from the bars b of the message's result
-static void message_bars(const Network& network, const Shard& shard, const MessageBlocks& w, const float* sent,
-                         const float* t_sent, const float* g, const float* b, const float* pair_tangent,
-                         float* b_sent, float* gradient, float* scratch) {
+static void message_bars(const Network& network, const Shard& shard, const MessageBlocks& w,
+                         const float* sent, const float* t_sent, const float* g, const float* b,
+                         const float* pair_tangent, float* b_sent, float* gradient, float* scratch) {
   const Filters<3> filters(network, w.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     const std::size_t start = first * filters.stride();
     const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
@@ -208,12 +213,14 @@ static void message_bars(const Network& network, const Shard& shard, const Messa
         const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
         const V t_s = load(tangents + k), t_vs = load(tangents + k + P), t_vv = load(tangents + k + 2 * P);
         V g_s{}, g_vs{}, g_vv{}, b_s{}, b_vs{}, b_vv{};  // of the filters
-        const auto reverse = [&](std::size_t to, std::size_t from, float sign) __attribute__((always_inline)) {
+        const auto reverse = [&](std::size_t to, std::size_t from,
+                                 float sign) __attribute__((always_inline)) {
           const float *const m = sent + SENT_PARTS * from + f, *const t_m = t_sent + SENT_PARTS * from + f;
           const float *const g_to = g + FEATURE_PARTS * to + f, *const b_to = b + FEATURE_PARTS * to + f;
           float* const b_from = b_sent + SENT_PARTS * from + f;
           const V phi_s = load(m), phi_vs = load(m + P), g_x = load(g_to), b_x = load(b_to);
-          const Vector v = load_vector(m + 2 * P, P), g_v = load_vector(g_to + P, P), b_v = load_vector(b_to + P, P);
+          const Vector v = load_vector(m + 2 * P, P), g_v = load_vector(g_to + P, P),
+                       b_v = load_vector(b_to + P, P);
           const V g_u = sign * dot(g_v, pair.u), b_u = sign * (dot(b_v, pair.u) + dot(g_v, t_u));
           g_s += phi_s * g_x;
           g_vs += phi_vs * g_u;
@@ -238,13 +245,14 @@ static void message_bars(const Network& network, const Shard& shard, const Messa
 
 // The first message, where φ depends on the species only and there are no vectors yet.
 
-MLFFD_INLINE const float* species_row(const Network& network, const Shard& shard, std::size_t block, int atom) {
+MLFFD_INLINE const float* species_row(const Network& network, const Shard& shard, std::size_t block,
+                                      int atom) {
   return network.weights + block + static_cast<std::size_t>(shard.species[atom]) * network.width;
 }
 
 static void initial_forward(const Network& network, const Shard& shard, float* out, float* scratch) {
   const Filters<2> filters(network, network.initial.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     float* const values = filters.array(0);
     filters.evaluate(n, shard.basis + first * filters.stride(), values);
@@ -257,7 +265,8 @@ static void initial_forward(const Network& network, const Shard& shard, float* o
           float* const x = out + FEATURE_PARTS * to + f;
           add(x, W_s * load(species_row(network, shard, network.initial.phi[0], from) + f));
           add_vector(x + P, P,
-                     along(sign * W_vs * load(species_row(network, shard, network.initial.phi[1], from) + f), pair.u));
+                     along(sign * W_vs * load(species_row(network, shard, network.initial.phi[1], from) + f),
+                           pair.u));
         };
         receive(row.i, pair.j, 1.0f);
         receive(row.j, pair.i, -1.0f);
@@ -268,7 +277,7 @@ static void initial_forward(const Network& network, const Shard& shard, float* o
 
 static void initial_reverse(const Network& network, const Shard& shard, const float* g, float* scratch) {
   const Filters<2> filters(network, network.initial.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     float *const values = filters.array(0), *const slopes = filters.array(1);
     filters.evaluate(n, shard.basis + first * filters.stride(), values);
@@ -297,10 +306,10 @@ static void initial_reverse(const Network& network, const Shard& shard, const fl
   });
 }
 
-static void initial_tangents(const Network& network, const Shard& shard, const float* pair_tangent, float* t_out,
-                             float* scratch) {
+static void initial_tangents(const Network& network, const Shard& shard, const float* pair_tangent,
+                             float* t_out, float* scratch) {
   const Filters<2> filters(network, network.initial.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     const std::size_t start = first * filters.stride();
     const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
@@ -330,7 +339,7 @@ static void initial_tangents(const Network& network, const Shard& shard, const f
 static void initial_bars(const Network& network, const Shard& shard, const float* g, const float* b,
                          const float* pair_tangent, float* gradient, float* scratch) {
   const Filters<2> filters(network, network.initial.filter, scratch);
-  const std::size_t P = filters.P;
+  const std::size_t P = filters.width();
   blocks_of_pairs(shard, [&](int first, int n) {
     const std::size_t start = first * filters.stride();
     const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);

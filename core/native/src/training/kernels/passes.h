@@ -7,7 +7,9 @@
 
 namespace mlffd::training::MLFFD_ISA {
 
-MLFFD_INLINE void copy(std::size_t n, const float* from, float* to) { __builtin_memcpy(to, from, n * sizeof(float)); }
+MLFFD_INLINE void copy(std::size_t n, const float* from, float* to) {
+  __builtin_memcpy(to, from, n * sizeof(float));
+}
 MLFFD_INLINE void clear(std::size_t n, float* p) { __builtin_memset(p, 0, n * sizeof(float)); }
 
 // What one pass leaves in `features` of layer l is what the next one takes; behind the last layer is the final update.
@@ -38,7 +40,8 @@ static void forward(const Network& network, const Shard& shard, const Workspace&
     copy(n_features, kept.middle, out);
     message_forward(network, shard, network.messages[l], kept.sent, out, own.pairs);
   }
-  update_forward<true>(nodes, network.final_update, shard.final.in, shard.final.update, shard.final.last, own.nodes);
+  update_forward<true>(nodes, network.final_update, shard.final.in, shard.final.update, shard.final.last,
+                       own.nodes);
   readout(nodes, shard.final, shard.n_atoms, shard.energies, own.nodes);
 }
 
@@ -46,7 +49,8 @@ static void reverse(const Network& network, const Shard& shard, const Workspace&
   const Nodes nodes(network, shard);
   const std::size_t n_features = FEATURE_PARTS * nodes.plane;
   clear(4 * static_cast<std::size_t>(shard.n_pairs), shard.pair_gradient);
-  update_reverse<true>(nodes, network.final_update, shard.final.update, shard.final.g_last, shard.final.g_in, own.nodes);
+  update_reverse<true>(nodes, network.final_update, shard.final.update, shard.final.g_last, shard.final.g_in,
+                       own.nodes);
   for (int l = network.n_layers - 1; l >= 0; --l) {
     const LayerKept& kept = shard.layers[l];
     const float* const g_out = gradients_after(shard, network.n_layers, l);
@@ -59,7 +63,8 @@ static void reverse(const Network& network, const Shard& shard, const Workspace&
   initial_reverse(network, shard, gradients_after(shard, network.n_layers, -1), own.pairs);
 }
 
-static void tangents(const Network& network, const Shard& shard, const float* pair_tangent, const Workspace& own) {
+static void tangents(const Network& network, const Shard& shard, const float* pair_tangent,
+                     const Workspace& own) {
   const Nodes nodes(network, shard);
   const std::size_t n_features = FEATURE_PARTS * nodes.plane;
   float* const first = tangents_after(own, network.n_layers, -1);
@@ -84,24 +89,24 @@ static void bars(const Network& network, const Shard& shard, const Direction& di
   const FinalKept& last = shard.final;
   float* const b_last = own.sent_bars;  // not needed yet
   readout_bars(nodes, last, own.final, direction.seeds, b_last, gradient, own.nodes);
-  update_bars<true>(nodes, network.final_update, last.in, last.update, last.g_last, own.final.in, own.final.update,
-                    b_last, own.bars, gradient, own.nodes);
+  update_bars<true>(nodes, network.final_update, last.in, last.update, last.g_last, own.final.in,
+                    own.final.update, b_last, own.bars, gradient, own.nodes);
   for (int l = network.n_layers - 1; l >= 0; --l) {
     const LayerKept& kept = shard.layers[l];
     const LayerTangents& t = own.layers[l];
     const float* const g_out = gradients_after(shard, network.n_layers, l);
     clear(SENT_PARTS * nodes.plane, own.sent_bars);
-    message_bars(network, shard, network.messages[l], kept.sent, t.sent, g_out, own.bars, direction.pair_tangent,
-                 own.sent_bars, gradient, own.pairs);
+    message_bars(network, shard, network.messages[l], kept.sent, t.sent, g_out, own.bars,
+                 direction.pair_tangent, own.sent_bars, gradient, own.pairs);
     phi_bars(nodes, network.messages[l].phi, kept, t, own.sent_bars, own.bars, gradient, own.nodes);
-    update_bars<false>(nodes, network.updates[l], kept.in, kept.update, kept.g_middle, t.in, t.update, own.bars,
-                       own.bars, gradient, own.nodes);
+    update_bars<false>(nodes, network.updates[l], kept.in, kept.update, kept.g_middle, t.in, t.update,
+                       own.bars, own.bars, gradient, own.nodes);
   }
-  initial_bars(network, shard, gradients_after(shard, network.n_layers, -1), own.bars, direction.pair_tangent, gradient,
-               own.pairs);
+  initial_bars(network, shard, gradients_after(shard, network.n_layers, -1), own.bars, direction.pair_tangent,
+               gradient, own.pairs);
   for (int atom = 0; atom < shard.n_atoms; ++atom) {
-    float* const row = gradient + network.initial.embedding +
-                       static_cast<std::size_t>(shard.species[atom]) * nodes.P;
+    float* const row =
+        gradient + network.initial.embedding + static_cast<std::size_t>(shard.species[atom]) * nodes.P;
     const float* const b = own.bars + static_cast<std::size_t>(atom) * FEATURE_PARTS * nodes.P;
     for (std::size_t f = 0; f < nodes.P; f += W) add(row + f, load(b + f));
   }

@@ -1,6 +1,7 @@
 // Matrix products on rows in memory. A tile of TILE_ROWS rows × up to PANEL vectors of the result stays in registers.
 #pragma once
 
+#include "../../kernels/kernels.h"  // panel_chunks
 #include "../../kernels/simd.h"
 #include "kernels.h"
 
@@ -8,8 +9,6 @@ namespace mlffd::training::MLFFD_ISA {
 
 using namespace mlffd::MLFFD_ISA;
 
-constexpr int TILE_ROWS = W == 16 ? 8 : 6;
-constexpr int PANEL = W == 16 ? 3 : 2;
 static_assert(PAIR_BLOCK % TILE_ROWS == 0, "blocks of pairs are whole tiles");
 
 enum class Start { ZERO, BIAS, RESULT };  // what a product is added to
@@ -46,32 +45,33 @@ static __attribute__((noinline)) void tile(int n_terms, const float* a, std::siz
 
 template <int R, bool TRANSPOSED>
 MLFFD_INLINE void tile_of(int n, int n_terms, const float* a, std::size_t a_stride, const float* b,
-                          std::size_t b_stride, float* c, std::size_t c_stride, Start start, const float* bias) {
+                          std::size_t b_stride, float* c, std::size_t c_stride, Start start,
+                          const float* bias) {
   auto run = tile<R, 1, TRANSPOSED>;
   if (n == 2) run = tile<R, 2, TRANSPOSED>;
   if (n == 3) run = tile<R, PANEL, TRANSPOSED>;  // only where PANEL is 3
   run(n_terms, a, a_stride, b, b_stride, c, c_stride, start, bias);
 }
 
-// Vectors of the next panel; 4 = 2 + 2 rather than 3 + 1, since a panel of one vector keeps the multipliers waiting.
-MLFFD_INLINE int next_panel(int left) { return left == PANEL + 1 && PANEL > 2 ? 2 : left < PANEL ? left : PANEL; }
-
 // An even number of rows.
 template <bool TRANSPOSED>
-static void product(int n_rows, int n_terms, int n_columns, const float* a, std::size_t a_stride, const float* b,
-                    std::size_t b_stride, float* c, std::size_t c_stride, Start start, const float* bias) {
+static void product(int n_rows, int n_terms, int n_columns, const float* a, std::size_t a_stride,
+                    const float* b, std::size_t b_stride, float* c, std::size_t c_stride, Start start,
+                    const float* bias) {
   for (int column = 0; column < n_columns;) {
-    const int n = next_panel((n_columns - column) / W);
+    const int n = panel_chunks((n_columns - column) / W, PANEL);
     const float* const first = bias ? bias + column : nullptr;
-    const auto left = [&](int row) { return a + static_cast<std::size_t>(row) * (TRANSPOSED ? 1 : a_stride); };
+    const auto left = [&](int row) {
+      return a + static_cast<std::size_t>(row) * (TRANSPOSED ? 1 : a_stride);
+    };
     const auto result = [&](int row) { return c + static_cast<std::size_t>(row) * c_stride + column; };
     int row = 0;
     for (; row + TILE_ROWS <= n_rows; row += TILE_ROWS)
-      tile_of<TILE_ROWS, TRANSPOSED>(n, n_terms, left(row), a_stride, b + column, b_stride, result(row), c_stride,
-                                     start, first);
+      tile_of<TILE_ROWS, TRANSPOSED>(n, n_terms, left(row), a_stride, b + column, b_stride, result(row),
+                                     c_stride, start, first);
     for (; row < n_rows; row += 2)
-      tile_of<2, TRANSPOSED>(n, n_terms, left(row), a_stride, b + column, b_stride, result(row), c_stride, start,
-                             first);
+      tile_of<2, TRANSPOSED>(n, n_terms, left(row), a_stride, b + column, b_stride, result(row), c_stride,
+                             start, first);
     column += n * W;
   }
 }
