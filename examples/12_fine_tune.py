@@ -129,6 +129,7 @@ def fine_tune(start: str, parts: dict[str, Path], teacher: str, epochs: int, out
         "training": {
             "epochs": epochs,
             "batch_size": 8,
+            "compile": False,  # where torch takes the steps, that takes longer than so short a training
             "optimizer": {"learning_rate": 5e-4},
         },
         "formats": ["torchscript"],
