@@ -77,17 +77,16 @@ struct Shard {
   int n_atoms, n_rows, n_pairs;
   const std::int32_t* species;
   const Pair* pairs;
-  const float *basis,
-      *basis_slope;   // Φ and dΦ/dr: [pair][n_rows_of_filter], finite up to one tile beyond the last
-  LayerKept* layers;  // L - 1
+  const float *basis, *basis_slope;  // Φ and dΦ/dr: [pair][n_rows_of_filter], and one tile of anything finite
+  LayerKept* layers;                 // L - 1
   FinalKept final;
   float* energies;       // [atom] eV
   float* pair_gradient;  // [pair][dE/dr at fixed u, dE/du at fixed r]
 };
 
-// Where the derivative is taken: S = Σ_atoms a e + Σ_pairs of the energy's change along the pairs' tangents.
+// What is differentiated: S = Σ_atoms seed · e + the energy's change along the pairs' tangents.
 struct Direction {
-  const float* seeds;         // a, [row], zero in the padding
+  const float* seeds;         // [row], zero in the padding
   const float* pair_tangent;  // [pair][dr, du]
 };
 
