@@ -70,8 +70,11 @@ def main(
     trajectory = run_dynamics(model, smiles, temperature, picoseconds, 0, output / "first.xyz")
     audit_with_progress(trajectory, model, None, settings, output / "first", console)
 
-    overrides = [f"training.epochs={epochs}", "formats=[torchscript]"]
-    overrides += ["training.compile=false"]  # where torch takes the steps, that takes longer than so short a training
+    overrides = [
+        f"training.epochs={epochs}",
+        "formats=[torchscript]",
+        "training.compile=false",  # where torch takes the steps, that takes longer than so short a training
+    ]
     recipe = load_config(DistillConfig, output / "first" / RECIPE, overrides)
     (report,) = distill_with_progress(recipe, output / "run", console)
     improved = str(report.files["torchscript"])
