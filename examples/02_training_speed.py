@@ -44,7 +44,7 @@ def main(
         student = build_student(preset)
         graphs = GraphSet(dataset, student)
         batches = [graphs.collate(range(k, k + batch_size)) for k in range(0, len(graphs), batch_size)]
-        ways = [way(student) for way in (EnergyForces, CompiledEnergyForces, NativeEnergyForces)]
+        ways = [EnergyForces(student), CompiledEnergyForces(student), NativeEnergyForces(student, threads)]
         for batch in batches:  # every size once, so that nothing is compiled while it is measured
             for model in ways:
                 step(model, batch)

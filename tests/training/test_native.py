@@ -109,8 +109,7 @@ def test_threads_share_the_structures(dataset: Dataset) -> None:
     batch = GraphSet(dataset, student).collate([*range(40)] * 2)
     expected = results(EnergyForces(deepcopy(student).double()), in_float64(batch))
     for n_threads in (2, 3, 64):
-        torch.set_num_threads(n_threads)
-        model = NativeEnergyForces(student)
+        model = NativeEnergyForces(student, n_threads)
         first, second = results(model, batch), results(model, batch)
         assert_close(first, expected, 1e-5)
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -217,14 +216,13 @@ def test_what_cannot_be_read_is_refused(dataset: Dataset) -> None:
 
 
 def test_what_is_changed_later_counts(dataset: Dataset) -> None:
-    """Threads, scales, parameters of other strides, frozen ones, and torch's default dtype."""
+    """Scales, parameters of other strides, frozen ones, and torch's default dtype."""
     student = student_of(10, 2, 5)
     batch = GraphSet(dataset, student).collate(range(6))
     model, eager = NativeEnergyForces(student), EnergyForces(student)
     model(*batch[:5])
     student.energy_scale.fill_(2.5)
     student.painn.message_scale.fill_(0.2)
-    torch.set_num_threads(2)
     weight = student.painn.updates[0].mix.weight
     weight.data = weight.data.t().contiguous().t()
     student.painn.embedding.weight.requires_grad_(False)
@@ -267,16 +265,21 @@ def test_runs_end_where_plain_ones_end(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twelve steps, which rounding drives apart only slowly; the native ones are really taken."""
-    made: list[StudentForceField] = []
+    made: list[int] = []
 
     class Counted(NativeEnergyForces):
-        def __init__(self, student: StudentForceField) -> None:
-            made.append(student)
-            super().__init__(student)
+        def __init__(self, student: StudentForceField, n_threads: int) -> None:
+            made.append(n_threads)
+            super().__init__(student, n_threads)
+
+        def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+            assert torch.get_num_threads() == 1  # its threads would keep the engine's waiting
+            return super().forward(*inputs)
 
     monkeypatch.setattr(trainer, "NativeEnergyForces", Counted)
-    by_engine = run(dataset, tmp_path / "native")
-    assert len(made) == 2  # to train and to validate
+    by_engine = run(dataset, tmp_path / "native", TrainingConfig(**{**vars(CONFIG), "threads": 2}))
+    assert made == [2, 2]  # to train and to validate
+    assert torch.get_num_threads() == 1
     plain = run(dataset, tmp_path / "plain", TrainingConfig(**{**vars(CONFIG), "native": False}))
     assert len(made) == 2
     for name, weight in by_engine.student.named_parameters():

@@ -269,7 +269,7 @@ def test_without_the_engine_torch_trains(
 def test_torch_trains_where_the_engine_is_an_old_one(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(student: StudentForceField) -> None:
+    def fail(student: StudentForceField, n_threads: int) -> None:
         raise MissingDependencyError("install the package again")
 
     monkeypatch.setattr(trainer, "is_built", lambda: True)

@@ -80,21 +80,23 @@ def _library() -> ctypes.CDLL:
 
 
 class NativeEnergyForces(nn.Module):
-    """The same numbers as `EnergyForces`, by the native engine on the threads of torch.
+    """The same numbers as `EnergyForces`, by the native engine.
 
     In training mode both are differentiable, once, in the student's parameters; after ``eval()`` they are not.
 
     Args:
         student: Its parameters stay where they are.
+        n_threads: That share out the structures. Let torch have one then: its threads go on spinning for milliseconds after
+            they have worked, on the cores of these.
 
     Raises:
         MissingDependencyError: The package was installed without its compiled part, or with an older one.
     """
 
-    def __init__(self, student: StudentForceField) -> None:
+    def __init__(self, student: StudentForceField, n_threads: int = 1) -> None:
         super().__init__()
         _library()
-        self.student = student
+        self.student, self.n_threads = student, n_threads
         self._idle: list[_Step] = []  # steps keep their memory and threads from batch to batch
 
     def forward(
@@ -109,20 +111,13 @@ class NativeEnergyForces(nn.Module):
         parameters = tuple(self.student.painn.parameters())
         inputs = _Inputs(species, edge_index, edge_vec, batch)
         _check(inputs, parameters)
-        step = self._take_step()
+        step = self._idle.pop() if self._idle else _Step(self.student, self.n_threads)
         if self.training and torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
             energies, forces = _Passes.apply(step, self._idle, inputs, *parameters)
         else:
             energies, forces = step.forward(parameters, inputs)
             self._idle.append(step)
         return sum_atoms(energies, batch, n_atoms.shape[0]), forces
-
-    def _take_step(self) -> _Step:
-        while self._idle:
-            step = self._idle.pop()
-            if step.n_threads == torch.get_num_threads():
-                return step
-        return _Step(self.student)
 
 
 class _Inputs(NamedTuple):
@@ -175,7 +170,7 @@ class _Passes(torch.autograd.Function):
 class _Step(Handle):
     """``mlffd_training_step``: memory for one batch, from its forward to its backward pass."""
 
-    def __init__(self, student: StudentForceField) -> None:
+    def __init__(self, student: StudentForceField, n_threads: int) -> None:
         library, zbl = _library(), student.repulsion
         constants = [
             tensor.double().contiguous()
@@ -189,11 +184,10 @@ class _Step(Handle):
             student.cutoff,
             *(tensor.data_ptr() for tensor in constants),
         )
-        self.n_threads = torch.get_num_threads()
         self._shapes = [parameter.shape for parameter in student.painn.parameters()]
         super().__init__(
             lambda address: library.mlffd_training_new(
-                ctypes.byref(sizes), len(self._shapes), self.n_threads, address
+                ctypes.byref(sizes), len(self._shapes), n_threads, address
             ),
             library.mlffd_training_free,
         )

@@ -110,7 +110,8 @@ def train(
     with torch_threads(config.threads):
         run = _Run(student, train_set, valid_set, config, output, pairs)
         run.resume()
-        with HeldInterrupts() as interrupts, closing(run.curves):
+        for_the_rest = torch_threads(1 if run.is_native else None)  # see `NativeEnergyForces`
+        with for_the_rest, HeldInterrupts() as interrupts, closing(run.curves):
             run.fit(report, interrupts)
         return run.result()
 
@@ -160,7 +161,9 @@ class _Run:
         self.seconds = 0.0
         self.sums: dict[str, float] = dict.fromkeys(_SUMS, 0.0)  # since the last validation
         self.curves = LearningCurves(output)
-        self.evaluator = (self._native(self.averaged) or EnergyForces(self.averaged)).eval()
+        native = self._native(self.averaged)
+        self.is_native = native is not None
+        self.evaluator = (native or EnergyForces(self.averaged)).eval()
 
     def _is_graphed(self, pairs: HessianPairs | None) -> bool:
         one_gpu = self.fabric.device.type == "cuda" and self.fabric.world_size == 1
@@ -172,7 +175,7 @@ class _Run:
         if not (self.config.native and self.fabric.device.type == "cpu" and is_float32 and is_built()):
             return None
         try:
-            return NativeEnergyForces(student)
+            return NativeEnergyForces(student, torch.get_num_threads())
         except MissingDependencyError as error:
             logger.warning("torch takes the steps of this training: %s", error)
             return None
