@@ -34,6 +34,16 @@ STRAINED="--set dynamics.n=0 --set relaxation.n=0 --set modes.n=0 --set bonds.n=
 sample recipes/molecules/valid.smi $L/valid.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
 sample recipes/molecules/test.smi $L/test.h5 --set dynamics.equilibration=50 --set dynamics.spacing=25
 sample recipes/molecules/test.smi $L/test-strained.h5 $STRAINED
+# The large ones among them, like drugs: frames of 30 to 60 atoms at 300 K.
+[ -e $L/test-large.h5 ] || python - $L <<'PYTHON'
+import sys
+
+from mlff_distiller.data.schema import read_dataset, write_dataset
+
+test = read_dataset(f"{sys.argv[1]}/test.h5")
+is_large = (test.n_atoms >= 30) & (test.n_atoms <= 60) & (test.regime == "md-300K")
+write_dataset(f"{sys.argv[1]}/test-large.h5", test.select(is_large.nonzero()[0]))
+PYTHON
 
 # Known kinds of molecules, in an order drawn at random, in lists of 600; those with phosphorus once more; dimers.
 cat recipes/molecules/{train,more,rest,fill}.smi > $L/known.smi
