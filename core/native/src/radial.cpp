@@ -1,30 +1,18 @@
 #include "radial.h"
 
-#include <cmath>
-
 namespace mlffd {
 
 FilterSample Filter::at(double r) const {
-  const double x = std::min(r / cutoff_, 1.0);
-  const double envelope = scale_ * (1.0 - x * x * x * (10.0 - x * (15.0 - 6.0 * x)));
-  const double envelope_slope = -scale_ * 30.0 * x * x * (1.0 - x) * (1.0 - x) / cutoff_;
-
-  FilterSample sample{linear_.bias, std::vector<double>(linear_.n_out, 0.0)};
-  const double prefactor = std::sqrt(2.0 / cutoff_);
-  for (std::size_t n = 0; n < linear_.n_in; ++n) {
-    const double frequency = static_cast<double>(n + 1) * M_PI / cutoff_;
-    const double basis = prefactor * std::sin(frequency * r) / r;
-    const double basis_slope = (prefactor * frequency * std::cos(frequency * r) - basis) / r;
+  FilterSample sample{std::vector<double>(linear_.n_out, 0.0), std::vector<double>(linear_.n_out, 0.0)};
+  const auto n_rbf = static_cast<int>(linear_.n_in);
+  each_radial_function(r, n_rbf, cutoff_, scale_, [&](int n, double value, double slope) {
     for (std::size_t o = 0; o < linear_.n_out; ++o) {
-      const double weight = linear_.weight[o * linear_.n_in + n];
-      sample.value[o] += weight * basis;
-      sample.slope[o] += weight * basis_slope;
+      const double weight =
+          n < n_rbf ? linear_.weight[o * linear_.n_in + static_cast<std::size_t>(n)] : linear_.bias[o];
+      sample.value[o] += weight * value;
+      sample.slope[o] += weight * slope;
     }
-  }
-  for (std::size_t o = 0; o < linear_.n_out; ++o) {
-    sample.slope[o] = sample.slope[o] * envelope + sample.value[o] * envelope_slope;
-    sample.value[o] *= envelope;
-  }
+  });
   return sample;
 }
 

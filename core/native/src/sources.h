@@ -37,6 +37,11 @@ inline bool is_positive(double x, double y, double z) {
   return std::abs(x) > ZERO ? x > 0.0 : std::abs(y) > ZERO ? y > 0.0 : z > 0.0;
 }
 
+// Of the two directions of a pair, the one that is taken.
+inline bool is_taken(std::int64_t i, std::int64_t j, double x, double y, double z) {
+  return i != j ? i < j : is_positive(x, y, z);
+}
+
 // A caller's directed edges, of which one direction of each pair is taken.
 struct EdgeSource {
   std::vector<std::int64_t> first;  // (n + 1)
@@ -68,7 +73,7 @@ struct DomainSource {
   void both(int i, const Add& add) const {
     each(i, [this, i, &add](std::int32_t j, double x, double y, double z) {
       const std::int32_t row = row_of(j);
-      if (row < n_own && (row > i || (row == i && is_positive(x, y, z)))) add(row, x, y, z);
+      if (row < n_own && is_taken(i, row, x, y, z)) add(row, x, y, z);
     });
   }
   template <typename Add>

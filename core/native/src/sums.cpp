@@ -1,5 +1,7 @@
 #include "sums.h"
 
+#include "pair_gradient.h"
+
 #include <algorithm>
 
 namespace mlffd {
@@ -61,8 +63,7 @@ void Sums::sum_energies(const Model& model, const PairGraph& graph, const Networ
     }
 }
 
-// With r = r u and ∂u/∂r = (1 - u uᵀ)/r: dE/dr = (dE/dr - u · dE/du / r) u + dE/du / r. The network's derivatives
-// along r are those with respect to the position in an interval of the tables.
+// The network's derivatives along r are those with respect to the position in an interval of the tables.
 void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network& network) {
   pool.run(graph.n_blocks(), [&](int block, int) {
     const int first = block * CENTER_BLOCK, last = graph.block_end(block);
@@ -70,9 +71,8 @@ void Sums::differentiate(ThreadPool& pool, const PairGraph& graph, const Network
       const Pair& pair = graph.pairs()[p];
       double g[4];  // dE/dt, dE/du
       network.pair_gradient(static_cast<std::size_t>(p), g);
-      const double inverse = 1.0 / static_cast<double>(pair.r);
-      const double along = g[0] * graph.intervals_per_length() - inverse * (g[1] * pair.u[0] + g[2] * pair.u[1] + g[3] * pair.u[2]);
-      for (std::size_t d = 0; d < 3; ++d) gradients_[p][d] = along * pair.u[d] + inverse * g[d + 1];
+      gradients_[p] =
+          pair_gradient(g[0] * graph.intervals_per_length(), g + 1, pair.u, static_cast<double>(pair.r));
     }
     for (const RepulsionTerm& term : graph.repulsion(block))
       for (std::size_t d = 0; d < 3; ++d)

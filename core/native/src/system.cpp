@@ -148,10 +148,9 @@ void System::compute_edges(std::int64_t n, const std::int32_t* atomic_numbers, s
   set_species(n, atomic_numbers, nullptr);
   const auto count = static_cast<std::size_t>(n);
   std::vector<std::int64_t> balance(count, 0);
-  const auto is_taken = [&](std::int64_t edge) {
-    const std::int64_t i = receivers[edge], j = senders[edge];
+  const auto is_taken_edge = [&](std::int64_t edge) {
     const double* const v = edge_vec + 3 * edge;
-    return i != j ? i < j : is_positive(v[0], v[1], v[2]);
+    return is_taken(receivers[edge], senders[edge], v[0], v[1], v[2]);
   };
   EdgeSource source{std::vector<std::int64_t>(count + 1, 0), {}, senders, edge_vec};
   for (std::int64_t edge = 0; edge < n_edges; ++edge) {
@@ -163,7 +162,7 @@ void System::compute_edges(std::int64_t n, const std::int32_t* atomic_numbers, s
       if (!std::isfinite(edge_vec[3 * edge + d])) refuse_vector(i, j);
     ++balance[static_cast<std::size_t>(i)];
     --balance[static_cast<std::size_t>(j)];
-    const bool taken = is_taken(edge);
+    const bool taken = is_taken_edge(edge);
     if (i == j) balance[static_cast<std::size_t>(i)] += taken ? 1 : -1;
     if (taken) ++source.first[static_cast<std::size_t>(i) + 1];
   }
@@ -173,7 +172,7 @@ void System::compute_edges(std::int64_t n, const std::int32_t* atomic_numbers, s
   source.edges.resize(static_cast<std::size_t>(source.first[count]));
   std::vector<std::int64_t> next(source.first.begin(), source.first.end() - 1);
   for (std::int64_t edge = 0; edge < n_edges; ++edge)
-    if (is_taken(edge))
+    if (is_taken_edge(edge))
       source.edges[static_cast<std::size_t>(next[static_cast<std::size_t>(receivers[edge])]++)] = edge;
 
   graph_.build(pool_, source, static_cast<int>(n), species_.data());

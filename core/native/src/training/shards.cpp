@@ -4,13 +4,19 @@
 #include <cmath>
 
 #include "../error.h"
+#include "../pair_gradient.h"
+#include "../radial.h"
 #include "../sources.h"
-#include "basis.h"
 
 namespace mlffd::training {
 namespace {
 
 constexpr std::int64_t SHARD_ATOMS = 96;  // what fits a cache, and makes long enough matrix products
+
+double length(const float* v) {
+  const double x = v[0], y = v[1], z = v[2];
+  return std::sqrt(x * x + y * y + z * z);
+}
 
 // Hands out arrays of whole planes, one after the other; without memory it counts them.
 class Arrays {
@@ -90,66 +96,81 @@ std::vector<AtomRange> divide(const BatchView& batch, int n_threads) {
   return shards;
 }
 
-PairLists::PairLists(const BatchView& batch, const std::vector<AtomRange>& shards, double cutoff)
-    : first_(shards.size() + 1, 0) {
-  std::vector<std::uint32_t> shard_of(static_cast<std::size_t>(batch.n_atoms));
+std::vector<std::vector<std::int64_t>> edges_of_shards(const BatchView& batch,
+                                                       const std::vector<AtomRange>& shards, double cutoff) {
+  std::vector<std::size_t> shard_of(static_cast<std::size_t>(batch.n_atoms));
   for (std::size_t s = 0; s < shards.size(); ++s)
-    std::fill(shard_of.begin() + shards[s].first, shard_of.begin() + shards[s].last,
-              static_cast<std::uint32_t>(s));
-  const auto each = [&](const auto& act) {
-    for (std::int64_t edge = 0; edge < batch.n_edges; ++edge) {
-      const std::int64_t i = batch.receivers[edge], j = batch.senders[edge];
-      require(i >= 0 && j >= 0 && i < batch.n_atoms && j < batch.n_atoms,
-              "expected edges between atoms of the batch");
-      const float* const v = batch.edge_vec + 3 * edge;
-      if (i > j || (i == j && !is_positive(v[0], v[1], v[2]))) continue;  // the other direction is there
-      const double r2 = static_cast<double>(v[0]) * v[0] + static_cast<double>(v[1]) * v[1] +
-                        static_cast<double>(v[2]) * v[2];
-      if (r2 >= cutoff * cutoff) continue;  // and not "unless below it": what is not a number shall be seen
-      require(batch.structures[i] == batch.structures[j], "expected edges within a structure");
-      act(edge, shard_of[static_cast<std::size_t>(i)]);
-    }
-  };
-  each([&](std::int64_t, std::uint32_t shard) { ++first_[shard + 1]; });
-  for (std::size_t s = 0; s < shards.size(); ++s) first_[s + 1] += first_[s];
-  edges_.resize(first_.back());
-  std::vector<std::size_t> next(first_.begin(), first_.end() - 1);
-  each([&](std::int64_t edge, std::uint32_t shard) { edges_[next[shard]++] = edge; });
+    std::fill(shard_of.begin() + shards[s].first, shard_of.begin() + shards[s].last, s);
+  std::vector<std::vector<std::int64_t>> edges(shards.size());
+  for (std::int64_t edge = 0; edge < batch.n_edges; ++edge) {
+    const std::int64_t i = batch.receivers[edge], j = batch.senders[edge];
+    require(i >= 0 && j >= 0 && i < batch.n_atoms && j < batch.n_atoms,
+            "expected edges between atoms of the batch");
+    const float* const v = batch.edge_vec + 3 * edge;
+    if (!is_taken(i, j, v[0], v[1], v[2])) continue;
+    if (length(v) >= cutoff) continue;  // and not "unless below it": what is not a number shall be seen
+    require(batch.structures[i] == batch.structures[j], "expected edges within a structure");
+    edges[shard_of[static_cast<std::size_t>(i)]].push_back(edge);
+  }
+  return edges;
 }
 
-void ShardMemory::prepare(const BatchView& batch, AtomRange range, PairLists::Range edges, const Sizes& sizes,
-                          double message_scale, const Layout& layout, int tile_rows) {
+void ShardMemory::prepare(const BatchView& batch, AtomRange range, const std::vector<std::int64_t>& edges,
+                          const Sizes& sizes, double message_scale, const Layout& layout, int tile_rows) {
   range_ = range;
-  const auto n = static_cast<std::size_t>(range.last - range.first);
+  set_atoms(batch, sizes, tile_rows);
+  set_pairs(batch, edges, sizes, message_scale, layout, tile_rows);
+  set_arrays(layout);
+}
+
+void ShardMemory::set_atoms(const BatchView& batch, const Sizes& sizes, int tile_rows) {
+  const auto n = static_cast<std::size_t>(range_.last - range_.first);
   shard_.n_atoms = static_cast<int>(n);
   shard_.n_rows = (shard_.n_atoms + tile_rows - 1) / tile_rows * tile_rows;
-  shard_.n_pairs = static_cast<int>(edges.n);
   species_.resize(n);
   for (std::size_t k = 0; k < n; ++k) {
-    const std::int64_t species = batch.species[range.first + static_cast<std::int64_t>(k)];
+    const std::int64_t species = batch.species[range_.first + static_cast<std::int64_t>(k)];
     require(species >= 0 && species < sizes.n_species, "expected species that the student knows");
     species_[k] = static_cast<std::int32_t>(species);
   }
+  shard_.species = species_.data();
+  seeds_.reserve(static_cast<std::size_t>(shard_.n_rows));
+  energies_.reserve(n);
+  shard_.energies = energies_.data();
+}
 
-  pairs_.resize(edges.n);
-  lengths_.resize(edges.n);
+void ShardMemory::set_pairs(const BatchView& batch, const std::vector<std::int64_t>& edges,
+                            const Sizes& sizes, double message_scale, const Layout& layout, int tile_rows) {
+  shard_.n_pairs = static_cast<int>(edges.size());
+  pairs_.resize(edges.size());
+  lengths_.resize(edges.size());
   const auto stride = static_cast<std::size_t>(layout.n_rows_of_filter);
-  const std::size_t n_padded = edges.n + static_cast<std::size_t>(tile_rows);
+  const std::size_t n_padded = edges.size() + static_cast<std::size_t>(tile_rows);
   basis_.reserve(n_padded * stride);
   basis_slope_.reserve(n_padded * stride);
-  for (std::size_t p = 0; p < edges.n; ++p) {
-    const std::int64_t edge = edges.edges[p];
+  for (std::size_t p = 0; p < edges.size(); ++p) {
+    const std::int64_t edge = edges[p];
     const float* const v = batch.edge_vec + 3 * edge;
-    const double r = std::sqrt(static_cast<double>(v[0]) * v[0] + static_cast<double>(v[1]) * v[1] +
-                               static_cast<double>(v[2]) * v[2]);
+    const double r = lengths_[p] = length(v);
     Pair& pair = pairs_[p];
-    pair.i = static_cast<std::int32_t>(batch.receivers[edge] - range.first);
-    pair.j = static_cast<std::int32_t>(batch.senders[edge] - range.first);
+    pair.i = static_cast<std::int32_t>(batch.receivers[edge] - range_.first);
+    pair.j = static_cast<std::int32_t>(batch.senders[edge] - range_.first);
     for (int d = 0; d < 3; ++d) pair.u[d] = static_cast<float>(v[d] / r);
-    lengths_[p] = r;
-    radial_basis(r, sizes.n_rbf, sizes.cutoff, message_scale, &basis_[p * stride], &basis_slope_[p * stride]);
+    float *const values = &basis_[p * stride], *const slopes = &basis_slope_[p * stride];
+    each_radial_function(r, sizes.n_rbf, sizes.cutoff, message_scale, [&](int n, double value, double slope) {
+      values[n] = static_cast<float>(value);
+      slopes[n] = static_cast<float>(slope);
+    });
   }
+  pair_tangent_.reserve(4 * edges.size());
+  pair_gradient_.reserve(4 * edges.size());
+  shard_.pairs = pairs_.data();
+  shard_.basis = basis_.data();
+  shard_.basis_slope = basis_slope_.data();
+  shard_.pair_gradient = pair_gradient_.data();
+}
 
+void ShardMemory::set_arrays(const Layout& layout) {
   layers_.resize(layout.updates.size());
   const std::size_t plane = static_cast<std::size_t>(shard_.n_rows) * static_cast<std::size_t>(layout.width);
   Arrays counted(plane, nullptr);
@@ -157,17 +178,7 @@ void ShardMemory::prepare(const BatchView& batch, AtomRange range, PairLists::Ra
   arrays_.reserve(counted.n_floats());
   Arrays arrays(plane, arrays_.data());
   take(arrays, layers_, shard_.final);
-
-  seeds_.reserve(static_cast<std::size_t>(shard_.n_rows) * 2);  // and the energies
-  pair_tangent_.reserve(edges.n * 8);                           // and the gradients
-  shard_.species = species_.data();
-  shard_.pairs = pairs_.data();
-  shard_.basis = basis_.data();
-  shard_.basis_slope = basis_slope_.data();
   shard_.layers = layers_.data();
-  shard_.energies = seeds_.data() + shard_.n_rows;
-  shard_.pair_gradient = pair_tangent_.data() + edges.n * 4;
-  direction_ = {seeds_.data(), pair_tangent_.data()};
 }
 
 void ShardMemory::write(const Repulsion& repulsion, float* energies, float* forces) {
@@ -176,7 +187,7 @@ void ShardMemory::write(const Repulsion& repulsion, float* energies, float* forc
   for (std::size_t p = 0; p < pairs_.size(); ++p) {
     const Pair& pair = pairs_[p];
     const auto i = static_cast<std::size_t>(pair.i), j = static_cast<std::size_t>(pair.j);
-    const float *const gradient = shard_.pair_gradient + 4 * p, *const u = pair.u;
+    const float* const gradient = shard_.pair_gradient + 4 * p;
     double g_r = gradient[0];
     if (lengths_[p] < repulsion.reach(species_[i], species_[j])) {
       const PairEnergy pushed = repulsion.at(lengths_[p], species_[i], species_[j]);
@@ -184,12 +195,10 @@ void ShardMemory::write(const Repulsion& repulsion, float* energies, float* forc
       e[i] += 0.5 * pushed.energy;
       e[j] += 0.5 * pushed.energy;
     }
-    const double along = static_cast<double>(gradient[1]) * u[0] + static_cast<double>(gradient[2]) * u[1] +
-                         static_cast<double>(gradient[3]) * u[2];
-    for (std::size_t d = 0; d < 3; ++d) {  // the energy's gradient with respect to the vector from i to j
-      const double g = g_r * u[d] + (gradient[1 + d] - along * u[d]) / lengths_[p];
-      f[3 * i + d] += g;
-      f[3 * j + d] -= g;
+    const std::array<double, 3> g = mlffd::pair_gradient(g_r, gradient + 1, pair.u, lengths_[p]);
+    for (std::size_t d = 0; d < 3; ++d) {
+      f[3 * i + d] += g[d];
+      f[3 * j + d] -= g[d];
     }
   }
   std::copy(e.begin(), e.end(), energies + range_.first);
@@ -200,6 +209,7 @@ void ShardMemory::point(const float* grad_energies, const float* grad_forces) {
   const auto n = static_cast<std::size_t>(shard_.n_atoms), n_rows = static_cast<std::size_t>(shard_.n_rows);
   std::copy(grad_energies + range_.first, grad_energies + range_.last, seeds_.data());
   std::fill(seeds_.data() + n, seeds_.data() + n_rows, 0.0f);
+  direction_ = {seeds_.data(), pair_tangent_.data()};
   const float* const grad = grad_forces + 3 * range_.first;
   for (std::size_t p = 0; p < pairs_.size(); ++p) {
     const Pair& pair = pairs_[p];

@@ -1,6 +1,7 @@
 // A batch in shards: whole structures that one thread computes together, with what the reverse passes need of them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -27,29 +28,15 @@ struct AtomRange {
 // Some 96 atoms each, in a number of shards that n_threads divides as far as whole structures allow it.
 std::vector<AtomRange> divide(const BatchView& batch, int n_threads);
 
-// One edge of each pair of neighbours, by shard.
-class PairLists {
- public:
-  PairLists(const BatchView& batch, const std::vector<AtomRange>& shards, double cutoff);
-
-  struct Range {
-    const std::int64_t* edges;
-    std::size_t n;
-  };
-  Range of(std::size_t shard) const {
-    return {edges_.data() + first_[shard], first_[shard + 1] - first_[shard]};
-  }
-
- private:
-  std::vector<std::size_t> first_;
-  std::vector<std::int64_t> edges_;
-};
+// One edge of each pair of neighbours within the cutoff, by shard.
+std::vector<std::vector<std::int64_t>> edges_of_shards(const BatchView& batch,
+                                                       const std::vector<AtomRange>& shards, double cutoff);
 
 class ShardMemory {
  public:
-  // Sets all up for the passes over the atoms of a range.
-  void prepare(const BatchView& batch, AtomRange range, PairLists::Range edges, const Sizes& sizes,
-               double message_scale, const Layout& layout, int tile_rows);
+  // Sets all up for the passes over the atoms of a range and the pairs of these edges.
+  void prepare(const BatchView& batch, AtomRange range, const std::vector<std::int64_t>& edges,
+               const Sizes& sizes, double message_scale, const Layout& layout, int tile_rows);
 
   // After the energies and the pairs' gradients are there: (N) eV and (N, 3) eV/Å of the batch, with the repulsion.
   void write(const Repulsion& repulsion, float* energies, float* forces);
@@ -61,6 +48,11 @@ class ShardMemory {
   const Direction& direction() const { return direction_; }
 
  private:
+  void set_atoms(const BatchView& batch, const Sizes& sizes, int tile_rows);
+  void set_pairs(const BatchView& batch, const std::vector<std::int64_t>& edges, const Sizes& sizes,
+                 double message_scale, const Layout& layout, int tile_rows);
+  void set_arrays(const Layout& layout);
+
   Shard shard_{};
   Direction direction_{};
   AtomRange range_{};
@@ -68,7 +60,7 @@ class ShardMemory {
   std::vector<Pair> pairs_;
   std::vector<double> lengths_;
   std::vector<LayerKept> layers_;
-  Buffer<float> basis_, basis_slope_, arrays_, seeds_, pair_tangent_;
+  Buffer<float> basis_, basis_slope_, arrays_, energies_, seeds_, pair_gradient_, pair_tangent_;
 };
 
 // What a thread needs for any shard of at most n_rows.

@@ -26,15 +26,11 @@ Step::Step(const Sizes& sizes, int n_threads)
   network_.readout = layout_.readout;
 }
 
-// begin(thread), and then act(shard, thread): a thread takes the same shards each time, so that sums do not depend on chance.
-template <typename Begin, typename Act>
-void Step::each_shard(const Begin& begin, const Act& act) {
-  const std::size_t n_threads = workspaces_.size();
-  pool_.run(static_cast<int>(n_threads), [&](int index, int) {
-    const auto own = static_cast<std::size_t>(index);
-    begin(own);
-    for (std::size_t shard = own; shard < n_shards_; shard += n_threads) act(shard, own);
-  });
+// act(thread): each once. A thread then takes every n-th shard, the same ones each time, so that sums do not depend on chance.
+template <typename Act>
+void Step::each_thread(const Act& act) {
+  pool_.run(static_cast<int>(workspaces_.size()),
+            [&](int index, int) { act(static_cast<std::size_t>(index)); });
 }
 
 void Step::forward(const float* const* parameters, Scales scales, const BatchView& batch, float* energies,
@@ -45,32 +41,33 @@ void Step::forward(const float* const* parameters, Scales scales, const BatchVie
     layout_.pack(static_cast<std::size_t>(part), parameters, weights_.data(), transposed_.data());
   });
   const std::vector<AtomRange> ranges = divide(batch, static_cast<int>(workspaces_.size()));
-  const PairLists pairs(batch, ranges, sizes_.cutoff);
+  const std::vector<std::vector<std::int64_t>> edges = edges_of_shards(batch, ranges, sizes_.cutoff);
   n_shards_ = ranges.size();
   if (shards_.size() < n_shards_) shards_.resize(n_shards_);
-  const auto nothing = [](std::size_t) {};
-  each_shard(nothing, [&](std::size_t k, std::size_t thread) {
-    ShardMemory& memory = shards_[k];
-    memory.prepare(batch, ranges[k], pairs.of(k), sizes_, scales.message, layout_, kernels_.tile_rows);
-    workspaces_[thread].prepare(layout_, memory.shard().n_rows);
-    kernels_.energies_and_pair_gradients(network_, memory.shard(), workspaces_[thread].get());
-    memory.write(repulsion_, energies, forces);
+  each_thread([&](std::size_t thread) {
+    for (std::size_t k = thread; k < n_shards_; k += workspaces_.size()) {
+      ShardMemory& memory = shards_[k];
+      memory.prepare(batch, ranges[k], edges[k], sizes_, scales.message, layout_, kernels_.tile_rows);
+      workspaces_[thread].prepare(layout_, memory.shard().n_rows);
+      kernels_.energies_and_pair_gradients(network_, memory.shard(), workspaces_[thread].get());
+      memory.write(repulsion_, energies, forces);
+    }
   });
   is_ready_ = true;
 }
 
 void Step::backward(const float* grad_energies, const float* grad_forces, float* const* gradients) {
   require(is_ready_, "expected a forward pass before the backward pass");
-  const auto clear = [&](std::size_t thread) {
+  each_thread([&](std::size_t thread) {
     float* const gradient = gradients_[thread].data();
     std::fill(gradient, gradient + layout_.n_floats(), 0.0f);
-  };
-  each_shard(clear, [&](std::size_t k, std::size_t thread) {
-    ShardMemory& memory = shards_[k];
-    workspaces_[thread].prepare(layout_, memory.shard().n_rows);
-    memory.point(grad_energies, grad_forces);
-    kernels_.parameter_gradients(network_, memory.shard(), memory.direction(), workspaces_[thread].get(),
-                                 gradients_[thread].data());
+    for (std::size_t k = thread; k < n_shards_; k += workspaces_.size()) {
+      ShardMemory& memory = shards_[k];
+      workspaces_[thread].prepare(layout_, memory.shard().n_rows);
+      memory.point(grad_energies, grad_forces);
+      kernels_.parameter_gradients(network_, memory.shard(), memory.direction(), workspaces_[thread].get(),
+                                   gradient);
+    }
   });
   const std::size_t n_used = std::min(gradients_.size(), n_shards_);
   pool_.run(static_cast<int>(layout_.n_parts()), [&](int part, int) {

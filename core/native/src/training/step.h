@@ -28,8 +28,8 @@ class Step {
   void backward(const float* grad_energies, const float* grad_forces, float* const* gradients);
 
  private:
-  template <typename Begin, typename Act>
-  void each_shard(const Begin& begin, const Act& act);
+  template <typename Act>
+  void each_thread(const Act& act);
 
   const Sizes sizes_;
   const Kernels& kernels_;
