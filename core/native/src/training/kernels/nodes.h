@@ -78,6 +78,35 @@ class Nodes {
   }
 };
 
+// The activation of a perceptron in the four passes; `hidden` is what goes into it. All arrays are planes.
+
+static void activate(const Nodes& nodes, const float* hidden, float* activated) {
+  for (std::size_t k = 0; k < nodes.plane; k += W) store(activated + k, silu(load(hidden + k)).value);
+}
+
+static void activation_reverse(const Nodes& nodes, const float* hidden, const float* g_activated,
+                               float* g_hidden) {
+  for (std::size_t k = 0; k < nodes.plane; k += W)
+    store(g_hidden + k, load(g_activated + k) * silu(load(hidden + k)).slope);
+}
+
+static void activation_tangents(const Nodes& nodes, const float* hidden, const float* t_hidden,
+                                float* t_activated) {
+  for (std::size_t k = 0; k < nodes.plane; k += W)
+    store(t_activated + k, silu(load(hidden + k)).slope * load(t_hidden + k));
+}
+
+// bars: those of the activated, and then those of the hidden layer
+static void activation_bars(const Nodes& nodes, const float* hidden, const float* t_hidden,
+                            const float* g_activated, float* bars, float* g_hidden) {
+  for (std::size_t k = 0; k < nodes.plane; k += W) {
+    const Activation a = silu_with_curvature(load(hidden + k));
+    const V g = load(g_activated + k);
+    store(bars + k, load(bars + k) * a.slope + g * a.curvature * load(t_hidden + k));
+    store(g_hidden + k, g * a.slope);
+  }
+}
+
 // FINAL: the last update forms no new vectors, and what leaves it are scalars alone.
 template <bool FINAL>
 constexpr int OUT_PARTS = FINAL ? 1 : FEATURE_PARTS;
@@ -100,9 +129,7 @@ static void update_forward(const Nodes& nodes, const UpdateBlocks& w, const floa
   });
   nodes.forward(w.hidden_s, nodes.part(in, FEATURE_PARTS, 0), nodes.plain(kept.hidden), w.hidden_bias);
   nodes.add_forward(w.hidden_n, nodes.plain(kept.norm), nodes.plain(kept.hidden));
-  nodes.each([&](std::size_t r, std::size_t f) {
-    store(activated + r * P + f, silu(load(kept.hidden + r * P + f)).value);
-  });
+  activate(nodes, kept.hidden, activated);
   nodes.forward(w.ss, nodes.plain(activated), nodes.plain(ss), w.ss_bias);
   nodes.forward(w.sv, nodes.plain(activated), nodes.plain(kept.sv), w.sv_bias);
   if constexpr (!FINAL) nodes.forward(w.vv, nodes.plain(activated), nodes.plain(kept.vv), w.vv_bias);
@@ -121,22 +148,6 @@ static void update_forward(const Nodes& nodes, const UpdateBlocks& w, const floa
   });
 }
 
-// The energy's gradients with respect to a_sv, a_vv and <Uv, Vv> of one vector of a row.
-struct UpdateGradients {
-  V sv, vv, dot;
-};
-template <bool FINAL>
-MLFFD_INLINE UpdateGradients update_gradients(const float* mixed, const float* g_out, V sv, std::size_t P) {
-  V dot{}, vv{};
-  for (int d = 0; d < 3; ++d) {
-    const V Uv = load(mixed + 2 * d * P);
-    dot += Uv * load(mixed + (2 * d + 1) * P);
-    if constexpr (!FINAL) vv += Uv * load(g_out + (1 + d) * P);
-  }
-  const V g_s = load(g_out);
-  return {g_s * dot, vv, g_s * sv};
-}
-
 template <bool FINAL>
 static void update_reverse(const Nodes& nodes, const UpdateBlocks& w, const UpdateKept& kept,
                            const float* g_out, float* g_in, float* scratch) {
@@ -146,19 +157,21 @@ static void update_reverse(const Nodes& nodes, const UpdateBlocks& w, const Upda
   float* const g_hidden = g_vv + nodes.plane;
   float* const g_mixed = g_hidden + nodes.plane;
   nodes.each([&](std::size_t r, std::size_t f) {
-    const UpdateGradients g =
-        update_gradients<FINAL>(kept.mixed + r * MIXED_PARTS * P + f, g_out + r * OUT_PARTS<FINAL> * P + f,
-                                load(kept.sv + r * P + f), P);
-    store(g_sv + r * P + f, g.sv);
-    if constexpr (!FINAL) store(g_vv + r * P + f, g.vv);
+    const float* const mixed = kept.mixed + r * MIXED_PARTS * P + f;
+    const float* const g = g_out + r * OUT_PARTS<FINAL> * P + f;
+    V dot{}, vv{};
+    for (int d = 0; d < 3; ++d) {
+      const V Uv = load(mixed + 2 * d * P);
+      dot += Uv * load(mixed + (2 * d + 1) * P);
+      if constexpr (!FINAL) vv += Uv * load(g + (1 + d) * P);
+    }
+    store(g_sv + r * P + f, load(g) * dot);
+    if constexpr (!FINAL) store(g_vv + r * P + f, vv);
   });
   nodes.reverse(w.ss, nodes.part(g_out, OUT_PARTS<FINAL>, 0), nodes.plain(kept.g_activated));
   nodes.add_reverse(w.sv, nodes.plain(g_sv), nodes.plain(kept.g_activated));
   if constexpr (!FINAL) nodes.add_reverse(w.vv, nodes.plain(g_vv), nodes.plain(kept.g_activated));
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    store(g_hidden + k, load(kept.g_activated + k) * silu(load(kept.hidden + k)).slope);
-  });
+  activation_reverse(nodes, kept.hidden, kept.g_activated, g_hidden);
   nodes.reverse(w.hidden_n, nodes.plain(g_hidden), nodes.plain(kept.g_norm));
   nodes.each([&](std::size_t r, std::size_t f) {
     const float* const mixed = kept.mixed + r * MIXED_PARTS * P + f;
@@ -206,10 +219,7 @@ static void update_tangents(const Nodes& nodes, const UpdateBlocks& w, const Upd
   });
   nodes.forward(w.hidden_s, nodes.part(t_in, FEATURE_PARTS, 0), nodes.plain(t.hidden));
   nodes.add_forward(w.hidden_n, nodes.plain(t.norm), nodes.plain(t.hidden));
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    store(t_activated + k, silu(load(kept.hidden + k)).slope * load(t.hidden + k));
-  });
+  activation_tangents(nodes, kept.hidden, t.hidden, t_activated);
   nodes.forward(w.ss, nodes.plain(t_activated), nodes.plain(t_ss));
   nodes.forward(w.sv, nodes.plain(t_activated), nodes.plain(t.sv));
   if constexpr (!FINAL) nodes.forward(w.vv, nodes.plain(t_activated), nodes.plain(t.vv));
@@ -251,25 +261,27 @@ static void update_bars(const Nodes& nodes, const UpdateBlocks& w, const float* 
     const float *const mixed = kept.mixed + m, *const t_mixed = t.mixed + m;
     const float* const g = g_out + r * OUT_PARTS<FINAL> * P + f;
     const float* const b = b_out + r * OUT_PARTS<FINAL> * P + f;
-    const UpdateGradients of_energy = update_gradients<FINAL>(mixed, g, load(kept.sv + k), P);
-    V dot{}, t_dot{}, vv{};
+    V dot{}, t_dot{}, g_sum{}, b_sum{};
     for (int d = 0; d < 3; ++d) {
       const V Uv = load(mixed + 2 * d * P), Vv = load(mixed + (2 * d + 1) * P),
               t_Uv = load(t_mixed + 2 * d * P);
       dot += Uv * Vv;
       t_dot += t_Uv * Vv + Uv * load(t_mixed + (2 * d + 1) * P);
-      if constexpr (!FINAL) vv += load(b + (1 + d) * P) * Uv + load(g + (1 + d) * P) * t_Uv;
+      if constexpr (!FINAL) {
+        const V g_v = load(g + (1 + d) * P);
+        g_sum += g_v * Uv;
+        b_sum += load(b + (1 + d) * P) * Uv + g_v * t_Uv;
+      }
     }
-    const SiLU a = silu(load(kept.hidden + k));
-    store(activated + k, a.value);
-    store(t_activated + k, a.slope * load(t.hidden + k));
-    store(g_sv + k, of_energy.sv);
+    store(g_sv + k, load(g) * dot);
     store(b_sv + k, load(b) * dot + load(g) * t_dot);
     if constexpr (!FINAL) {
-      store(g_vv + k, of_energy.vv);
-      store(b_vv + k, vv);
+      store(g_vv + k, g_sum);
+      store(b_vv + k, b_sum);
     }
   });
+  activate(nodes, kept.hidden, activated);
+  activation_tangents(nodes, kept.hidden, t.hidden, t_activated);
   const In x = nodes.plain(activated), t_x = nodes.plain(t_activated);
   const In b_s = nodes.part(b_out, OUT_PARTS<FINAL>, 0), g_s = nodes.part(g_out, OUT_PARTS<FINAL>, 0);
   nodes.weigh(gradient, w.ss, x, b_s, t_x, g_s);
@@ -283,13 +295,7 @@ static void update_bars(const Nodes& nodes, const UpdateBlocks& w, const float* 
     nodes.weigh_bias(gradient, w.vv_bias, nodes.plain(b_vv));
     nodes.add_reverse(w.vv, nodes.plain(b_vv), nodes.plain(b_hidden));
   }
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    const Activation a = silu_with_curvature(load(kept.hidden + k));
-    const V g = load(kept.g_activated + k);
-    store(b_hidden + k, load(b_hidden + k) * a.slope + g * a.curvature * load(t.hidden + k));
-    store(g_hidden + k, g * a.slope);
-  });
+  activation_bars(nodes, kept.hidden, t.hidden, kept.g_activated, b_hidden, g_hidden);
   const In b_h = nodes.plain(b_hidden), g_h = nodes.plain(g_hidden);
   nodes.weigh(gradient, w.hidden_s, nodes.part(in, FEATURE_PARTS, 0), b_h, nodes.part(t_in, FEATURE_PARTS, 0),
               g_h);
@@ -344,9 +350,7 @@ static void phi_forward(const Nodes& nodes, const PhiBlocks& w, const LayerKept&
   float* const activated = scratch;
   nodes.forward(w.hidden, nodes.part(kept.middle, FEATURE_PARTS, 0), nodes.plain(kept.phi_hidden),
                 w.hidden_bias);
-  nodes.each([&](std::size_t r, std::size_t f) {
-    store(activated + r * P + f, silu(load(kept.phi_hidden + r * P + f)).value);
-  });
+  activate(nodes, kept.phi_hidden, activated);
   const In x = nodes.plain(activated);
   nodes.forward(w.out[0], x, nodes.part(kept.sent, SENT_PARTS, 0), w.out_bias[0]);
   nodes.forward(w.out[1], x, nodes.part(kept.sent, SENT_PARTS, 1), w.out_bias[1]);
@@ -380,10 +384,7 @@ static void phi_reverse(const Nodes& nodes, const PhiBlocks& w, const LayerKept&
   nodes.reverse(w.out[0], nodes.part(g_sent, SENT_PARTS, 0), g_activated);
   nodes.add_reverse(w.out[1], nodes.part(g_sent, SENT_PARTS, 1), g_activated);
   nodes.add_reverse(w.out[2], nodes.plain(g_vv), g_activated);
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    store(g_hidden + k, load(kept.g_phi_activated + k) * silu(load(kept.phi_hidden + k)).slope);
-  });
+  activation_reverse(nodes, kept.phi_hidden, kept.g_phi_activated, g_hidden);
   nodes.add_reverse(w.hidden, nodes.plain(g_hidden), nodes.part(kept.g_middle, FEATURE_PARTS, 0));
 }
 
@@ -392,10 +393,7 @@ static void phi_tangents(const Nodes& nodes, const PhiBlocks& w, const LayerKept
   const std::size_t P = nodes.P;
   float* const t_activated = scratch;
   nodes.forward(w.hidden, nodes.part(t.middle, FEATURE_PARTS, 0), nodes.plain(t.phi_hidden));
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    store(t_activated + k, silu(load(kept.phi_hidden + k)).slope * load(t.phi_hidden + k));
-  });
+  activation_tangents(nodes, kept.phi_hidden, t.phi_hidden, t_activated);
   const In x = nodes.plain(t_activated);
   nodes.forward(w.out[0], x, nodes.part(t.sent, SENT_PARTS, 0));
   nodes.forward(w.out[1], x, nodes.part(t.sent, SENT_PARTS, 1));
@@ -431,12 +429,11 @@ static void phi_bars(const Nodes& nodes, const PhiBlocks& w, const LayerKept& ke
       b_sum += b_p * load(kept.middle + v) + g_p * load(t.middle + v);
       store(bars + v, load(bars + v) + vv * b_p + t_vv * g_p);
     }
-    const SiLU a = silu(load(kept.phi_hidden + k));
-    store(activated + k, a.value);
-    store(t_activated + k, a.slope * load(t.phi_hidden + k));
     store(g_vv + k, g_sum);
     store(b_vv + k, b_sum);
   });
+  activate(nodes, kept.phi_hidden, activated);
+  activation_tangents(nodes, kept.phi_hidden, t.phi_hidden, t_activated);
   const float* const g_sent = kept.g_sent;
   const In b[3] = {nodes.part(b_sent, SENT_PARTS, 0), nodes.part(b_sent, SENT_PARTS, 1), nodes.plain(b_vv)};
   const In g[3] = {nodes.part(g_sent, SENT_PARTS, 0), nodes.part(g_sent, SENT_PARTS, 1), nodes.plain(g_vv)};
@@ -448,13 +445,7 @@ static void phi_bars(const Nodes& nodes, const PhiBlocks& w, const LayerKept& ke
     else
       nodes.add_reverse(w.out[k], b[k], nodes.plain(b_hidden));
   }
-  nodes.each([&](std::size_t r, std::size_t f) {
-    const std::size_t k = r * P + f;
-    const Activation a = silu_with_curvature(load(kept.phi_hidden + k));
-    const V g_a = load(kept.g_phi_activated + k);
-    store(b_hidden + k, load(b_hidden + k) * a.slope + g_a * a.curvature * load(t.phi_hidden + k));
-    store(g_hidden + k, g_a * a.slope);
-  });
+  activation_bars(nodes, kept.phi_hidden, t.phi_hidden, kept.g_phi_activated, b_hidden, g_hidden);
   const In b_h = nodes.plain(b_hidden);
   nodes.weigh(gradient, w.hidden, nodes.part(kept.middle, FEATURE_PARTS, 0), b_h,
               nodes.part(t.middle, FEATURE_PARTS, 0), nodes.plain(g_hidden));

@@ -26,130 +26,153 @@ MLFFD_INLINE Vector along(V a, const float* u) { return {a * u[0], a * u[1], a *
 MLFFD_INLINE V dot(Vector v, const float* u) { return v.x * u[0] + v.y * u[1] + v.z * u[2]; }
 MLFFD_INLINE V dot(Vector v, Vector w) { return v.x * w.x + v.y * w.y + v.z * w.z; }
 
-// The filters of a block of pairs, [pair][part][P], in the workspace.
+// Consecutive pairs, whose filters are computed together.
+struct PairBlock {
+  int first, n;
+};
+
+// act(block) for all pairs
+template <typename Act>
+MLFFD_INLINE void each_block(const Shard& shard, Act act) {
+  for (int first = 0; first < shard.n_pairs; first += PAIR_BLOCK)
+    act(PairBlock{first, shard.n_pairs - first < PAIR_BLOCK ? shard.n_pairs - first : PAIR_BLOCK});
+}
+
+// Filters W of a block of pairs, [pair][part][P] in the workspace: the last ones that were asked for.
 template <int PARTS>
 class Filters {
  public:
-  Filters(const Network& network, const std::size_t* blocks, float* scratch)
-      : network_(network), blocks_(blocks), P_(static_cast<std::size_t>(network.width)), scratch_(scratch) {}
+  Filters(const Network& network, const Shard& shard, const std::size_t* blocks, float* scratch)
+      : network_(network), shard_(shard), blocks_(blocks), P_(static_cast<std::size_t>(network.width)),
+        scratch_(scratch) {}
 
-  // Memory for the k-th array of filters of a block.
+  std::size_t width() const { return P_; }
+
+  const float* values(PairBlock block) const { return evaluate(block, basis(shard_.basis, block), array(0)); }
+
+  // dW/dr
+  const float* slopes(PairBlock block) const {
+    return evaluate(block, basis(shard_.basis_slope, block), array(1));
+  }
+
+  // dW/dr · dr, with the tangents of all pairs
+  const float* tangents(PairBlock block, const float* pair_tangent) const {
+    const float* const slope = basis(shard_.basis_slope, block);
+    for (int p = 0; p < block.n; ++p)
+      for (std::size_t k = 0; k < stride(); ++k)
+        basis_tangents()[p * stride() + k] = slope[p * stride() + k] * pair_tangent[4 * (block.first + p)];
+    return evaluate(block, basis_tangents(), array(1));
+  }
+
+  // Where a pass puts the bars of W, and the gradients, which are the bars of the tangents.
+  float* bars() const { return array(2); }
+  float* gradients() const { return array(3); }
+
+  // The gradient of the filters' weights += what follows from both, after `tangents` of the same block.
+  void weigh(PairBlock block, float* gradient) const {
+    weigh_by(block, basis(shard_.basis, block), bars(), gradient);
+    weigh_by(block, basis_tangents(), gradients(), gradient);
+  }
+
+ private:
+  std::size_t stride() const { return static_cast<std::size_t>(network_.n_rows_of_filter); }  // of Φ
+  const float* basis(const float* of_all, PairBlock block) const { return of_all + block.first * stride(); }
   float* array(int k) const { return scratch_ + static_cast<std::size_t>(k) * PAIR_BLOCK * PARTS * P_; }
+  float* basis_tangents() const { return array(4); }
 
-  // Φ · A of n pairs; `basis` are rows of Φ or of its derivative.
-  void evaluate(int n, const float* basis, float* filters) const {
-    const int n_rows = (n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+  const float* evaluate(PairBlock block, const float* basis, float* filters) const {
+    const int n_rows = (block.n + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     for (int part = 0; part < PARTS; ++part)
       product<false>(n_rows, network_.n_basis, network_.width, basis, stride(),
                      network_.weights + blocks_[part], P_, filters + part * P_, PARTS * P_, Start::ZERO,
                      nullptr);
+    return filters;
   }
 
-  // gradient of A += Φᵀ · bars
-  void weigh(int n, const float* basis, const float* bars, float* gradient) const {
+  void weigh_by(PairBlock block, const float* basis, const float* bars, float* gradient) const {
     for (int part = 0; part < PARTS; ++part)
-      product<true>(network_.n_rows_of_filter, n, network_.width, basis, stride(), bars + part * P_,
+      product<true>(network_.n_rows_of_filter, block.n, network_.width, basis, stride(), bars + part * P_,
                     PARTS * P_, gradient + blocks_[part], P_, Start::RESULT, nullptr);
   }
 
-  // dΦ/dt = dΦ/dr · dr of each pair, behind the arrays of filters
-  const float* basis_tangents(int n, const float* slope, const float* pair_tangents) const {
-    float* const tangents = array(4);
-    for (int p = 0; p < n; ++p)
-      for (std::size_t k = 0; k < stride(); ++k)
-        tangents[p * stride() + k] = slope[p * stride() + k] * pair_tangents[4 * p];
-    return tangents;
-  }
-
-  std::size_t width() const { return P_; }
-  std::size_t stride() const { return static_cast<std::size_t>(network_.n_rows_of_filter); }  // of Φ
-
- private:
   const Network& network_;
+  const Shard& shard_;
   const std::size_t* const blocks_;
   const std::size_t P_;
   float* const scratch_;
 };
 
-// act(first pair, number of pairs) for each block of pairs
-template <typename Act>
-MLFFD_INLINE void blocks_of_pairs(const Shard& shard, Act act) {
-  for (int first = 0; first < shard.n_pairs; first += PAIR_BLOCK)
-    act(first, shard.n_pairs - first < PAIR_BLOCK ? shard.n_pairs - first : PAIR_BLOCK);
+// act(pair, offset of its filters, feature): one vector of each pair of a block
+template <int PARTS, typename Act>
+MLFFD_INLINE void each_vector(PairBlock block, std::size_t P, Act act) {
+  for (int p = 0; p < block.n; ++p)
+    for (std::size_t f = 0; f < P; f += W) act(block.first + p, p * PARTS * P + f, f);
 }
 
-MLFFD_INLINE void add_pair_gradient(float* p, V r, Vector u) {
-  V4* const gradient = reinterpret_cast<V4*>(p);
+MLFFD_INLINE void add_pair_gradient(const Shard& shard, int pair, V r, Vector u) {
+  V4* const gradient = reinterpret_cast<V4*>(shard.pair_gradient + 4 * static_cast<std::size_t>(pair));
   *gradient += sums(r, u.x, u.y, u.z);
 }
 
-// The rows of a pair's atoms in node arrays.
-struct Ends {
-  Ends(const Pair& pair, std::size_t P)
-      : i(static_cast<std::size_t>(pair.i) * P), j(static_cast<std::size_t>(pair.j) * P) {}
-  const std::size_t i, j;  // of arrays of one part
-};
+// A feature in an atom's row of a node array of so many parts.
+template <int PARTS, typename Float>
+MLFFD_INLINE Float* row(Float* array, int atom, std::size_t P, std::size_t f) {
+  return array + static_cast<std::size_t>(atom) * PARTS * P + f;
+}
 
 static void message_forward(const Network& network, const Shard& shard, const MessageBlocks& w,
                             const float* sent, float* out, float* scratch) {
-  const Filters<3> filters(network, w.filter, scratch);
+  const Filters<3> filters(network, shard, w.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    float* const values = filters.array(0);
-    filters.evaluate(n, shard.basis + first * filters.stride(), values);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      for (std::size_t f = 0; f < P; f += W) {
-        const float* const w_p = values + p * 3 * P + f;
-        const float *const m_i = sent + SENT_PARTS * row.i + f, *const m_j = sent + SENT_PARTS * row.j + f;
-        float *const x_i = out + FEATURE_PARTS * row.i + f, *const x_j = out + FEATURE_PARTS * row.j + f;
-        const V W_s = load(w_p), W_vs = load(w_p + P), W_vv = load(w_p + 2 * P);
-        add(x_i, W_s * load(m_j));
-        add_vector(x_i + P, P, W_vv * load_vector(m_j + 2 * P, P) + along(W_vs * load(m_j + P), pair.u));
-        add(x_j, W_s * load(m_i));
-        add_vector(x_j + P, P, W_vv * load_vector(m_i + 2 * P, P) - along(W_vs * load(m_i + P), pair.u));
-      }
-    }
+  each_block(shard, [&](PairBlock block) {
+    const float* const values = filters.values(block);
+    each_vector<3>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
+      const auto receive = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const float* const m = row<SENT_PARTS>(sent, from, P, f);
+        float* const x = row<FEATURE_PARTS>(out, to, P, f);
+        add(x, W_s * load(m));
+        add_vector(x + P, P, W_vv * load_vector(m + 2 * P, P) + along(sign * W_vs * load(m + P), pair.u));
+      };
+      receive(pair.i, pair.j, 1.0f);
+      receive(pair.j, pair.i, -1.0f);
+    });
   });
 }
 
 // g_sent += and the pairs' gradients += from the gradient g of the message's result
 static void message_reverse(const Network& network, const Shard& shard, const MessageBlocks& w,
                             const float* sent, const float* g, float* g_sent, float* scratch) {
-  const Filters<3> filters(network, w.filter, scratch);
+  const Filters<3> filters(network, shard, w.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    float *const values = filters.array(0), *const slopes = filters.array(1);
-    filters.evaluate(n, shard.basis + first * filters.stride(), values);
-    filters.evaluate(n, shard.basis_slope + first * filters.stride(), slopes);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const slopes = filters.slopes(block);
+    for (int p = 0; p < block.n; ++p) {
+      const Pair& pair = shard.pairs[block.first + p];
       V g_r{};
       Vector g_u{};
       for (std::size_t f = 0; f < P; f += W) {
-        const float *const w_p = values + p * 3 * P + f, *const slope = slopes + p * 3 * P + f;
-        const float *const m_i = sent + SENT_PARTS * row.i + f, *const m_j = sent + SENT_PARTS * row.j + f;
-        const float *const g_i = g + FEATURE_PARTS * row.i + f, *const g_j = g + FEATURE_PARTS * row.j + f;
-        float *const to_i = g_sent + SENT_PARTS * row.i + f, *const to_j = g_sent + SENT_PARTS * row.j + f;
-        const V W_s = load(w_p), W_vs = load(w_p + P), W_vv = load(w_p + 2 * P);
-        const V s_i = load(g_i), s_j = load(g_j), vs_i = load(m_i + P), vs_j = load(m_j + P);
-        const Vector v_i = load_vector(g_i + P, P), v_j = load_vector(g_j + P, P);
-        const V v_i_u = dot(v_i, pair.u), v_j_u = dot(v_j, pair.u);
-        g_r += load(slope) * (load(m_j) * s_i + load(m_i) * s_j) +
-               load(slope + P) * (vs_j * v_i_u - vs_i * v_j_u) +
-               load(slope + 2 * P) *
-                   (dot(load_vector(m_j + 2 * P, P), v_i) + dot(load_vector(m_i + 2 * P, P), v_j));
-        g_u = g_u + W_vs * (vs_j * v_i - vs_i * v_j);
-        add(to_j, W_s * s_i);
-        add(to_j + P, W_vs * v_i_u);
-        add_vector(to_j + 2 * P, P, W_vv * v_i);
-        add(to_i, W_s * s_j);
-        add(to_i + P, -W_vs * v_j_u);
-        add_vector(to_i + 2 * P, P, W_vv * v_j);
+        const std::size_t k = p * 3 * P + f;
+        const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
+        const auto reverse = [&](int to, int from, float sign) __attribute__((always_inline)) {
+          const float *const m = row<SENT_PARTS>(sent, from, P, f), *const g_to =
+                                                                        row<FEATURE_PARTS>(g, to, P, f);
+          float* const g_from = row<SENT_PARTS>(g_sent, from, P, f);
+          const V g_s = load(g_to), phi_vs = sign * load(m + P);
+          const Vector g_v = load_vector(g_to + P, P);
+          const V along_u = dot(g_v, pair.u);
+          g_r += load(slopes + k) * load(m) * g_s + load(slopes + k + P) * phi_vs * along_u +
+                 load(slopes + k + 2 * P) * dot(load_vector(m + 2 * P, P), g_v);
+          g_u = g_u + W_vs * phi_vs * g_v;
+          add(g_from, W_s * g_s);
+          add(g_from + P, sign * W_vs * along_u);
+          add_vector(g_from + 2 * P, P, W_vv * g_v);
+        };
+        reverse(pair.i, pair.j, 1.0f);
+        reverse(pair.j, pair.i, -1.0f);
       }
-      add_pair_gradient(shard.pair_gradient + 4 * static_cast<std::size_t>(first + p), g_r, g_u);
+      add_pair_gradient(shard, block.first + p, g_r, g_u);
     }
   });
 }
@@ -157,36 +180,29 @@ static void message_reverse(const Network& network, const Shard& shard, const Me
 static void message_tangents(const Network& network, const Shard& shard, const MessageBlocks& w,
                              const float* sent, const float* t_sent, const float* pair_tangent, float* t_out,
                              float* scratch) {
-  const Filters<3> filters(network, w.filter, scratch);
+  const Filters<3> filters(network, shard, w.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    const std::size_t start = first * filters.stride();
-    const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
-    float *const values = filters.array(0), *const tangents = filters.array(1);
-    filters.evaluate(n, shard.basis + start, values);
-    filters.evaluate(n, filters.basis_tangents(n, shard.basis_slope + start, t_pairs), tangents);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      const float* const t_u = t_pairs + 4 * p + 1;
-      for (std::size_t f = 0; f < P; f += W) {
-        const float *const w_p = values + p * 3 * P + f, *const t_w = tangents + p * 3 * P + f;
-        const V W_s = load(w_p), W_vs = load(w_p + P), W_vv = load(w_p + 2 * P);
-        const V t_s = load(t_w), t_vs = load(t_w + P), t_vv = load(t_w + 2 * P);
-        const auto receive = [&](std::size_t to, std::size_t from,
-                                 float sign) __attribute__((always_inline)) {
-          const float *const m = sent + SENT_PARTS * from + f, *const t_m = t_sent + SENT_PARTS * from + f;
-          float* const x = t_out + FEATURE_PARTS * to + f;
-          const V vs = sign * load(m + P), t_phi_vs = sign * load(t_m + P);
-          add(x, t_s * load(m) + W_s * load(t_m));
-          add_vector(x + P, P,
-                     t_vv * load_vector(m + 2 * P, P) + W_vv * load_vector(t_m + 2 * P, P) +
-                         along(t_vs * vs + W_vs * t_phi_vs, pair.u) + along(W_vs * vs, t_u));
-        };
-        receive(row.i, row.j, 1.0f);
-        receive(row.j, row.i, -1.0f);
-      }
-    }
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const tangents =
+                                                           filters.tangents(block, pair_tangent);
+    each_vector<3>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const float* const t_u = pair_tangent + 4 * p + 1;
+      const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
+      const V t_s = load(tangents + k), t_vs = load(tangents + k + P), t_vv = load(tangents + k + 2 * P);
+      const auto receive = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const float *const m = row<SENT_PARTS>(sent, from, P, f), *const t_m =
+                                                                      row<SENT_PARTS>(t_sent, from, P, f);
+        float* const x = row<FEATURE_PARTS>(t_out, to, P, f);
+        const V vs = sign * load(m + P), t_phi_vs = sign * load(t_m + P);
+        add(x, t_s * load(m) + W_s * load(t_m));
+        add_vector(x + P, P,
+                   t_vv * load_vector(m + 2 * P, P) + W_vv * load_vector(t_m + 2 * P, P) +
+                       along(t_vs * vs + W_vs * t_phi_vs, pair.u) + along(W_vs * vs, t_u));
+      };
+      receive(pair.i, pair.j, 1.0f);
+      receive(pair.j, pair.i, -1.0f);
+    });
   });
 }
 
@@ -194,52 +210,44 @@ static void message_tangents(const Network& network, const Shard& shard, const M
 static void message_bars(const Network& network, const Shard& shard, const MessageBlocks& w,
                          const float* sent, const float* t_sent, const float* g, const float* b,
                          const float* pair_tangent, float* b_sent, float* gradient, float* scratch) {
-  const Filters<3> filters(network, w.filter, scratch);
+  const Filters<3> filters(network, shard, w.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    const std::size_t start = first * filters.stride();
-    const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
-    const float* const basis_tangents = filters.basis_tangents(n, shard.basis_slope + start, t_pairs);
-    float *const values = filters.array(0), *const tangents = filters.array(1);
-    float *const bars = filters.array(2), *const gradients = filters.array(3);
-    filters.evaluate(n, shard.basis + start, values);
-    filters.evaluate(n, basis_tangents, tangents);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      const float* const t_u = t_pairs + 4 * p + 1;
-      for (std::size_t f = 0; f < P; f += W) {
-        const std::size_t k = p * 3 * P + f;
-        const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
-        const V t_s = load(tangents + k), t_vs = load(tangents + k + P), t_vv = load(tangents + k + 2 * P);
-        V g_s{}, g_vs{}, g_vv{}, b_s{}, b_vs{}, b_vv{};  // of the filters
-        const auto reverse = [&](std::size_t to, std::size_t from,
-                                 float sign) __attribute__((always_inline)) {
-          const float *const m = sent + SENT_PARTS * from + f, *const t_m = t_sent + SENT_PARTS * from + f;
-          const float *const g_to = g + FEATURE_PARTS * to + f, *const b_to = b + FEATURE_PARTS * to + f;
-          float* const b_from = b_sent + SENT_PARTS * from + f;
-          const V phi_s = load(m), phi_vs = load(m + P), g_x = load(g_to), b_x = load(b_to);
-          const Vector v = load_vector(m + 2 * P, P), g_v = load_vector(g_to + P, P),
-                       b_v = load_vector(b_to + P, P);
-          const V g_u = sign * dot(g_v, pair.u), b_u = sign * (dot(b_v, pair.u) + dot(g_v, t_u));
-          g_s += phi_s * g_x;
-          g_vs += phi_vs * g_u;
-          g_vv += dot(v, g_v);
-          b_s += phi_s * b_x + load(t_m) * g_x;
-          b_vs += phi_vs * b_u + load(t_m + P) * g_u;
-          b_vv += dot(v, b_v) + dot(load_vector(t_m + 2 * P, P), g_v);
-          add(b_from, W_s * b_x + t_s * g_x);
-          add(b_from + P, W_vs * b_u + t_vs * g_u);
-          add_vector(b_from + 2 * P, P, W_vv * b_v + t_vv * g_v);
-        };
-        reverse(row.i, row.j, 1.0f);
-        reverse(row.j, row.i, -1.0f);
-        store(gradients + k, g_s), store(gradients + k + P, g_vs), store(gradients + k + 2 * P, g_vv);
-        store(bars + k, b_s), store(bars + k + P, b_vs), store(bars + k + 2 * P, b_vv);
-      }
-    }
-    filters.weigh(n, shard.basis + start, bars, gradient);
-    filters.weigh(n, basis_tangents, gradients, gradient);
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const tangents =
+                                                           filters.tangents(block, pair_tangent);
+    float *const bars = filters.bars(), *const gradients = filters.gradients();
+    each_vector<3>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const float* const t_u = pair_tangent + 4 * p + 1;
+      const V W_s = load(values + k), W_vs = load(values + k + P), W_vv = load(values + k + 2 * P);
+      const V t_s = load(tangents + k), t_vs = load(tangents + k + P), t_vv = load(tangents + k + 2 * P);
+      V g_s{}, g_vs{}, g_vv{}, b_s{}, b_vs{}, b_vv{};  // of the filters
+      const auto reverse = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const float *const m = row<SENT_PARTS>(sent, from, P, f), *const t_m =
+                                                                      row<SENT_PARTS>(t_sent, from, P, f);
+        const float *const g_to = row<FEATURE_PARTS>(g, to, P, f), *const b_to =
+                                                                       row<FEATURE_PARTS>(b, to, P, f);
+        float* const b_from = row<SENT_PARTS>(b_sent, from, P, f);
+        const V phi_s = load(m), phi_vs = load(m + P), g_x = load(g_to), b_x = load(b_to);
+        const Vector v = load_vector(m + 2 * P, P), g_v = load_vector(g_to + P, P),
+                     b_v = load_vector(b_to + P, P);
+        const V g_u = sign * dot(g_v, pair.u), b_u = sign * (dot(b_v, pair.u) + dot(g_v, t_u));
+        g_s += phi_s * g_x;
+        g_vs += phi_vs * g_u;
+        g_vv += dot(v, g_v);
+        b_s += phi_s * b_x + load(t_m) * g_x;
+        b_vs += phi_vs * b_u + load(t_m + P) * g_u;
+        b_vv += dot(v, b_v) + dot(load_vector(t_m + 2 * P, P), g_v);
+        add(b_from, W_s * b_x + t_s * g_x);
+        add(b_from + P, W_vs * b_u + t_vs * g_u);
+        add_vector(b_from + 2 * P, P, W_vv * b_v + t_vv * g_v);
+      };
+      reverse(pair.i, pair.j, 1.0f);
+      reverse(pair.j, pair.i, -1.0f);
+      store(gradients + k, g_s), store(gradients + k + P, g_vs), store(gradients + k + 2 * P, g_vv);
+      store(bars + k, b_s), store(bars + k + P, b_vs), store(bars + k + 2 * P, b_vv);
+    });
+    filters.weigh(block, gradient);
   });
 }
 
@@ -250,136 +258,121 @@ MLFFD_INLINE const float* species_row(const Network& network, const Shard& shard
   return network.weights + block + static_cast<std::size_t>(shard.species[atom]) * network.width;
 }
 
+struct InitialPhi {
+  V s, vs;
+};
+MLFFD_INLINE InitialPhi initial_phi(const Network& network, const Shard& shard, int atom, std::size_t f) {
+  const std::size_t* const phi = network.initial.phi;
+  return {load(species_row(network, shard, phi[0], atom) + f),
+          load(species_row(network, shard, phi[1], atom) + f)};
+}
+
 static void initial_forward(const Network& network, const Shard& shard, float* out, float* scratch) {
-  const Filters<2> filters(network, network.initial.filter, scratch);
+  const Filters<2> filters(network, shard, network.initial.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    float* const values = filters.array(0);
-    filters.evaluate(n, shard.basis + first * filters.stride(), values);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      for (std::size_t f = 0; f < P; f += W) {
-        const V W_s = load(values + p * 2 * P + f), W_vs = load(values + p * 2 * P + P + f);
-        const auto receive = [&](std::size_t to, int from, float sign) __attribute__((always_inline)) {
-          float* const x = out + FEATURE_PARTS * to + f;
-          add(x, W_s * load(species_row(network, shard, network.initial.phi[0], from) + f));
-          add_vector(x + P, P,
-                     along(sign * W_vs * load(species_row(network, shard, network.initial.phi[1], from) + f),
-                           pair.u));
-        };
-        receive(row.i, pair.j, 1.0f);
-        receive(row.j, pair.i, -1.0f);
-      }
-    }
+  each_block(shard, [&](PairBlock block) {
+    const float* const values = filters.values(block);
+    each_vector<2>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const V W_s = load(values + k), W_vs = load(values + k + P);
+      const auto receive = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const InitialPhi phi = initial_phi(network, shard, from, f);
+        float* const x = row<FEATURE_PARTS>(out, to, P, f);
+        add(x, W_s * phi.s);
+        add_vector(x + P, P, along(sign * W_vs * phi.vs, pair.u));
+      };
+      receive(pair.i, pair.j, 1.0f);
+      receive(pair.j, pair.i, -1.0f);
+    });
   });
 }
 
 static void initial_reverse(const Network& network, const Shard& shard, const float* g, float* scratch) {
-  const Filters<2> filters(network, network.initial.filter, scratch);
+  const Filters<2> filters(network, shard, network.initial.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    float *const values = filters.array(0), *const slopes = filters.array(1);
-    filters.evaluate(n, shard.basis + first * filters.stride(), values);
-    filters.evaluate(n, shard.basis_slope + first * filters.stride(), slopes);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const slopes = filters.slopes(block);
+    for (int p = 0; p < block.n; ++p) {
+      const Pair& pair = shard.pairs[block.first + p];
       V g_r{};
       Vector g_u{};
       for (std::size_t f = 0; f < P; f += W) {
-        const V W_vs = load(values + p * 2 * P + P + f);
-        const V slope_s = load(slopes + p * 2 * P + f), slope_vs = load(slopes + p * 2 * P + P + f);
-        const auto reverse = [&](std::size_t to, int from, float sign) __attribute__((always_inline)) {
-          const float* const g_to = g + FEATURE_PARTS * to + f;
-          const V phi_s = load(species_row(network, shard, network.initial.phi[0], from) + f);
-          const V phi_vs = sign * load(species_row(network, shard, network.initial.phi[1], from) + f);
+        const std::size_t k = p * 2 * P + f;
+        const V W_vs = load(values + k + P);
+        const auto reverse = [&](int to, int from, float sign) __attribute__((always_inline)) {
+          const InitialPhi phi = initial_phi(network, shard, from, f);
+          const float* const g_to = row<FEATURE_PARTS>(g, to, P, f);
           const Vector g_v = load_vector(g_to + P, P);
-          g_r += slope_s * phi_s * load(g_to) + slope_vs * phi_vs * dot(g_v, pair.u);
-          g_u = g_u + W_vs * phi_vs * g_v;
+          g_r +=
+              load(slopes + k) * phi.s * load(g_to) + sign * load(slopes + k + P) * phi.vs * dot(g_v, pair.u);
+          g_u = g_u + sign * W_vs * phi.vs * g_v;
         };
-        reverse(row.i, pair.j, 1.0f);
-        reverse(row.j, pair.i, -1.0f);
+        reverse(pair.i, pair.j, 1.0f);
+        reverse(pair.j, pair.i, -1.0f);
       }
-      add_pair_gradient(shard.pair_gradient + 4 * static_cast<std::size_t>(first + p), g_r, g_u);
+      add_pair_gradient(shard, block.first + p, g_r, g_u);
     }
   });
 }
 
 static void initial_tangents(const Network& network, const Shard& shard, const float* pair_tangent,
                              float* t_out, float* scratch) {
-  const Filters<2> filters(network, network.initial.filter, scratch);
+  const Filters<2> filters(network, shard, network.initial.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    const std::size_t start = first * filters.stride();
-    const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
-    float *const values = filters.array(0), *const tangents = filters.array(1);
-    filters.evaluate(n, shard.basis + start, values);
-    filters.evaluate(n, filters.basis_tangents(n, shard.basis_slope + start, t_pairs), tangents);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      const float* const t_u = t_pairs + 4 * p + 1;
-      for (std::size_t f = 0; f < P; f += W) {
-        const std::size_t k = p * 2 * P + f;
-        const V W_vs = load(values + k + P), t_s = load(tangents + k), t_vs = load(tangents + k + P);
-        const auto receive = [&](std::size_t to, int from, float sign) __attribute__((always_inline)) {
-          float* const x = t_out + FEATURE_PARTS * to + f;
-          const V phi_vs = sign * load(species_row(network, shard, network.initial.phi[1], from) + f);
-          add(x, t_s * load(species_row(network, shard, network.initial.phi[0], from) + f));
-          add_vector(x + P, P, along(t_vs * phi_vs, pair.u) + along(W_vs * phi_vs, t_u));
-        };
-        receive(row.i, pair.j, 1.0f);
-        receive(row.j, pair.i, -1.0f);
-      }
-    }
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const tangents =
+                                                           filters.tangents(block, pair_tangent);
+    each_vector<2>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const float* const t_u = pair_tangent + 4 * p + 1;
+      const V W_vs = load(values + k + P), t_s = load(tangents + k), t_vs = load(tangents + k + P);
+      const auto receive = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const InitialPhi phi = initial_phi(network, shard, from, f);
+        float* const x = row<FEATURE_PARTS>(t_out, to, P, f);
+        add(x, t_s * phi.s);
+        add_vector(x + P, P, along(sign * t_vs * phi.vs, pair.u) + along(sign * W_vs * phi.vs, t_u));
+      };
+      receive(pair.i, pair.j, 1.0f);
+      receive(pair.j, pair.i, -1.0f);
+    });
   });
 }
 
 static void initial_bars(const Network& network, const Shard& shard, const float* g, const float* b,
                          const float* pair_tangent, float* gradient, float* scratch) {
-  const Filters<2> filters(network, network.initial.filter, scratch);
+  const Filters<2> filters(network, shard, network.initial.filter, scratch);
   const std::size_t P = filters.width();
-  blocks_of_pairs(shard, [&](int first, int n) {
-    const std::size_t start = first * filters.stride();
-    const float* const t_pairs = pair_tangent + 4 * static_cast<std::size_t>(first);
-    const float* const basis_tangents = filters.basis_tangents(n, shard.basis_slope + start, t_pairs);
-    float *const values = filters.array(0), *const tangents = filters.array(1);
-    float *const bars = filters.array(2), *const gradients = filters.array(3);
-    filters.evaluate(n, shard.basis + start, values);
-    filters.evaluate(n, basis_tangents, tangents);
-    for (int p = 0; p < n; ++p) {
-      const Pair& pair = shard.pairs[first + p];
-      const Ends row(pair, P);
-      const float* const t_u = t_pairs + 4 * p + 1;
-      for (std::size_t f = 0; f < P; f += W) {
-        const std::size_t k = p * 2 * P + f;
-        const V W_s = load(values + k), W_vs = load(values + k + P);
-        const V t_s = load(tangents + k), t_vs = load(tangents + k + P);
-        V g_s{}, g_vs{}, b_s{}, b_vs{};  // of the filters
-        const auto reverse = [&](std::size_t to, int from, float sign) __attribute__((always_inline)) {
-          const std::size_t species = static_cast<std::size_t>(shard.species[from]) * P + f;
-          const std::size_t s = network.initial.phi[0] + species, vs = network.initial.phi[1] + species;
-          const float *const g_to = g + FEATURE_PARTS * to + f, *const b_to = b + FEATURE_PARTS * to + f;
-          const V phi_s = load(network.weights + s), phi_vs = load(network.weights + vs);
-          const V g_x = load(g_to), b_x = load(b_to);
-          const Vector g_v = load_vector(g_to + P, P), b_v = load_vector(b_to + P, P);
-          const V g_u = sign * dot(g_v, pair.u), b_u = sign * (dot(b_v, pair.u) + dot(g_v, t_u));
-          g_s += phi_s * g_x;
-          g_vs += phi_vs * g_u;
-          b_s += phi_s * b_x;
-          b_vs += phi_vs * b_u;
-          add(gradient + s, W_s * b_x + t_s * g_x);
-          add(gradient + vs, W_vs * b_u + t_vs * g_u);
-        };
-        reverse(row.i, pair.j, 1.0f);
-        reverse(row.j, pair.i, -1.0f);
-        store(gradients + k, g_s), store(gradients + k + P, g_vs);
-        store(bars + k, b_s), store(bars + k + P, b_vs);
-      }
-    }
-    filters.weigh(n, shard.basis + start, bars, gradient);
-    filters.weigh(n, basis_tangents, gradients, gradient);
+  each_block(shard, [&](PairBlock block) {
+    const float *const values = filters.values(block), *const tangents =
+                                                           filters.tangents(block, pair_tangent);
+    float *const bars = filters.bars(), *const gradients = filters.gradients();
+    each_vector<2>(block, P, [&](int p, std::size_t k, std::size_t f) __attribute__((always_inline)) {
+      const Pair& pair = shard.pairs[p];
+      const float* const t_u = pair_tangent + 4 * p + 1;
+      const V W_s = load(values + k), W_vs = load(values + k + P);
+      const V t_s = load(tangents + k), t_vs = load(tangents + k + P);
+      V g_s{}, g_vs{}, b_s{}, b_vs{};  // of the filters
+      const auto reverse = [&](int to, int from, float sign) __attribute__((always_inline)) {
+        const InitialPhi phi = initial_phi(network, shard, from, f);
+        const float *const g_to = row<FEATURE_PARTS>(g, to, P, f), *const b_to =
+                                                                       row<FEATURE_PARTS>(b, to, P, f);
+        float* const of_species = gradient + static_cast<std::size_t>(shard.species[from]) * P + f;
+        const V g_x = load(g_to), b_x = load(b_to);
+        const Vector g_v = load_vector(g_to + P, P), b_v = load_vector(b_to + P, P);
+        const V g_u = sign * dot(g_v, pair.u), b_u = sign * (dot(b_v, pair.u) + dot(g_v, t_u));
+        g_s += phi.s * g_x;
+        g_vs += phi.vs * g_u;
+        b_s += phi.s * b_x;
+        b_vs += phi.vs * b_u;
+        add(of_species + network.initial.phi[0], W_s * b_x + t_s * g_x);
+        add(of_species + network.initial.phi[1], W_vs * b_u + t_vs * g_u);
+      };
+      reverse(pair.i, pair.j, 1.0f);
+      reverse(pair.j, pair.i, -1.0f);
+      store(gradients + k, g_s), store(gradients + k + P, g_vs);
+      store(bars + k, b_s), store(bars + k + P, b_vs);
+    });
+    filters.weigh(block, gradient);
   });
 }
 

@@ -12,21 +12,21 @@ MLFFD_INLINE void copy(std::size_t n, const float* from, float* to) {
 }
 MLFFD_INLINE void clear(std::size_t n, float* p) { __builtin_memset(p, 0, n * sizeof(float)); }
 
-// What one pass leaves in `features` of layer l is what the next one takes; behind the last layer is the final update.
-MLFFD_INLINE float* features_after(const Shard& shard, int n_layers, int layer) {
-  return layer + 1 < n_layers ? shard.layers[layer + 1].in : shard.final.in;
+// Of a layer, or of the final update that follows the last one.
+MLFFD_INLINE float* features_of(const Network& network, const Shard& shard, int layer) {
+  return layer < network.n_layers ? shard.layers[layer].in : shard.final.in;
 }
-MLFFD_INLINE float* gradients_after(const Shard& shard, int n_layers, int layer) {
-  return layer + 1 < n_layers ? shard.layers[layer + 1].g_in : shard.final.g_in;
+MLFFD_INLINE float* gradients_of(const Network& network, const Shard& shard, int layer) {
+  return layer < network.n_layers ? shard.layers[layer].g_in : shard.final.g_in;
 }
-MLFFD_INLINE float* tangents_after(const Workspace& own, int n_layers, int layer) {
-  return layer + 1 < n_layers ? own.layers[layer + 1].in : own.final.in;
+MLFFD_INLINE float* tangents_of(const Network& network, const Workspace& own, int layer) {
+  return layer < network.n_layers ? own.layers[layer].in : own.final.in;
 }
 
 static void forward(const Network& network, const Shard& shard, const Workspace& own) {
   const Nodes nodes(network, shard);
   const std::size_t P = nodes.P, n_features = FEATURE_PARTS * nodes.plane;
-  float* const first = features_after(shard, network.n_layers, -1);
+  float* const first = features_of(network, shard, 0);
   clear(n_features, first);
   for (int atom = 0; atom < shard.n_atoms; ++atom)
     copy(P, species_row(network, shard, network.initial.embedding, atom),
@@ -34,7 +34,7 @@ static void forward(const Network& network, const Shard& shard, const Workspace&
   initial_forward(network, shard, first, own.pairs);
   for (int l = 0; l < network.n_layers; ++l) {
     const LayerKept& kept = shard.layers[l];
-    float* const out = features_after(shard, network.n_layers, l);
+    float* const out = features_of(network, shard, l + 1);
     update_forward<false>(nodes, network.updates[l], kept.in, kept.update, kept.middle, own.nodes);
     phi_forward(nodes, network.messages[l].phi, kept, own.nodes);
     copy(n_features, kept.middle, out);
@@ -53,27 +53,27 @@ static void reverse(const Network& network, const Shard& shard, const Workspace&
                        own.nodes);
   for (int l = network.n_layers - 1; l >= 0; --l) {
     const LayerKept& kept = shard.layers[l];
-    const float* const g_out = gradients_after(shard, network.n_layers, l);
+    const float* const g_out = gradients_of(network, shard, l + 1);
     clear(SENT_PARTS * nodes.plane, kept.g_sent);
     message_reverse(network, shard, network.messages[l], kept.sent, g_out, kept.g_sent, own.pairs);
     copy(n_features, g_out, kept.g_middle);
     phi_reverse(nodes, network.messages[l].phi, kept, own.nodes);
     update_reverse<false>(nodes, network.updates[l], kept.update, kept.g_middle, kept.g_in, own.nodes);
   }
-  initial_reverse(network, shard, gradients_after(shard, network.n_layers, -1), own.pairs);
+  initial_reverse(network, shard, gradients_of(network, shard, 0), own.pairs);
 }
 
 static void tangents(const Network& network, const Shard& shard, const float* pair_tangent,
                      const Workspace& own) {
   const Nodes nodes(network, shard);
   const std::size_t n_features = FEATURE_PARTS * nodes.plane;
-  float* const first = tangents_after(own, network.n_layers, -1);
+  float* const first = tangents_of(network, own, 0);
   clear(n_features, first);
   initial_tangents(network, shard, pair_tangent, first, own.pairs);
   for (int l = 0; l < network.n_layers; ++l) {
     const LayerKept& kept = shard.layers[l];
     const LayerTangents& t = own.layers[l];
-    float* const out = tangents_after(own, network.n_layers, l);
+    float* const out = tangents_of(network, own, l + 1);
     update_tangents<false>(nodes, network.updates[l], kept.update, t.in, t.update, t.middle, own.nodes);
     phi_tangents(nodes, network.messages[l].phi, kept, t, own.nodes);
     copy(n_features, t.middle, out);
@@ -94,7 +94,7 @@ static void bars(const Network& network, const Shard& shard, const Direction& di
   for (int l = network.n_layers - 1; l >= 0; --l) {
     const LayerKept& kept = shard.layers[l];
     const LayerTangents& t = own.layers[l];
-    const float* const g_out = gradients_after(shard, network.n_layers, l);
+    const float* const g_out = gradients_of(network, shard, l + 1);
     clear(SENT_PARTS * nodes.plane, own.sent_bars);
     message_bars(network, shard, network.messages[l], kept.sent, t.sent, g_out, own.bars,
                  direction.pair_tangent, own.sent_bars, gradient, own.pairs);
@@ -102,8 +102,8 @@ static void bars(const Network& network, const Shard& shard, const Direction& di
     update_bars<false>(nodes, network.updates[l], kept.in, kept.update, kept.g_middle, t.in, t.update,
                        own.bars, own.bars, gradient, own.nodes);
   }
-  initial_bars(network, shard, gradients_after(shard, network.n_layers, -1), own.bars, direction.pair_tangent,
-               gradient, own.pairs);
+  initial_bars(network, shard, gradients_of(network, shard, 0), own.bars, direction.pair_tangent, gradient,
+               own.pairs);
   for (int atom = 0; atom < shard.n_atoms; ++atom) {
     float* const row =
         gradient + network.initial.embedding + static_cast<std::size_t>(shard.species[atom]) * nodes.P;

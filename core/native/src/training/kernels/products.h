@@ -1,4 +1,7 @@
 // Matrix products on rows in memory. A tile of TILE_ROWS rows × up to PANEL vectors of the result stays in registers.
+//
+// The engine has its own (kernels/gemm.h), for features in chunks and for matrices that are packed once. Here weights change in
+// every step, rows are contiguous, and the gradient of a matrix needs the product of a transposed factor.
 #pragma once
 
 #include "../../kernels/kernels.h"  // panel_chunks
