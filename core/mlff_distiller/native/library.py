@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -58,7 +58,9 @@ class NeighborList(ctypes.Structure):
 
 Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int)  # mlffd_exchange_fn
 
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+Signature = tuple[Any, list[Any]]  # types of the result and of the arguments
+
+_SIGNATURES: dict[str, Signature] = {
     "mlffd_interface_version": (c_int, []),
     "mlffd_last_error": (c_char_p, []),
     "mlffd_load": (c_int, [c_char_p, POINTER(c_void_p)]),
@@ -110,10 +112,19 @@ def load_library() -> ctypes.CDLL:
         raise MissingDependencyError(
             f"{LIBRARY_PATH} has interface {found}, and this package needs {INTERFACE_VERSION}; install the package again"
         )
-    for name, (result, arguments) in _SIGNATURES.items():
+    declare(library, _SIGNATURES)
+    return library
+
+
+def declare(library: ctypes.CDLL, signatures: Mapping[str, Signature]) -> None:
+    """Say what functions of the library take and return.
+
+    Raises:
+        AttributeError: It has no function of that name.
+    """
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    return library
 
 
 def check(status: int) -> None:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from mlff_distiller.errors import ConfigError, MissingDependencyError
 from mlff_distiller.graph import sum_atoms
 from mlff_distiller.model.potential import StudentForceField
-from mlff_distiller.native.library import Handle, check, load_library
+from mlff_distiller.native.library import Handle, Signature, check, declare, load_library
 
 VERSION = 1  # MLFFD_TRAINING_VERSION of the header that these declarations follow
 
@@ -54,7 +54,7 @@ class _Batch(ctypes.Structure):
     )
 
 
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+_SIGNATURES: dict[str, Signature] = {
     "mlffd_training_version": (c_int, []),
     "mlffd_training_new": (c_int, [POINTER(_Sizes), c_int, c_int, POINTER(c_void_p)]),
     "mlffd_training_free": (None, [c_void_p]),
@@ -66,9 +66,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 def _library() -> ctypes.CDLL:
     library = load_library()
     try:
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
+        declare(library, _SIGNATURES)
         is_known = library.mlffd_training_version() == VERSION
     except AttributeError:
         is_known = False
