@@ -78,7 +78,7 @@ def _library() -> ctypes.CDLL:
 
 
 class NativeEnergyForces(nn.Module):
-    """The same numbers as `EnergyForces`, by the native engine.
+    """The same numbers as `EnergyForces`, by the native engine: interaction energies (B,) eV and forces (N, 3) eV/Å in float32.
 
     In training mode both are differentiable, once, in the student's parameters; after ``eval()`` they are not.
 
