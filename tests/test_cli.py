@@ -14,7 +14,7 @@ from pathlib import Path
 import ase.io
 import pytest
 import torch
-from ase.build import molecule
+from ase.build import bulk, molecule
 from rich.table import Table
 
 import mlff_distiller
@@ -325,6 +325,31 @@ def test_files_that_hold_no_structure(mlffd: Run, tmp_path: Path, name: str, mes
     assert (status, f"{name}: {message}" in err) == (1, True), err
     status, _, err = mlffd("audit", name, "--model", "tiny")
     assert (status, message.replace("structure file", "trajectory") in err) == (1, True), err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nve tiny silicon.xyz --output {}",
+        "audit silicon.xyz --model tiny --output {}",
+        "evaluate student.pt nitrogen.h5 --output {}",
+        "analyze student.pt nitrogen.h5 --output {}",
+    ],
+)
+def test_a_command_that_fails_leaves_no_empty_folder(
+    mlffd: Run, tmp_path: Path, artifact: Path, command: str
+) -> None:
+    """And none of the user's goes."""
+    bulk("Si", cubic=True).write(tmp_path / "silicon.xyz")
+    nitrogen = make_dataset(4)
+    nitrogen.atomic_numbers[nitrogen.atomic_numbers == 8] = 7
+    write_dataset(tmp_path / "nitrogen.h5", nitrogen)
+    (tmp_path / "old").mkdir()
+    for folder in ("old", "new"):
+        status, _, err = mlffd(*command.format(folder).split())
+        assert (status, "atomic number" in err or "Si" in err) == (1, True), err
+    assert (tmp_path / "old").exists()
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlff_distiller.graph import Graph, checked_graph
 from mlff_distiller.model.potential import Evaluation
-from mlff_distiller.units import full_to_voigt
 
 PROPERTIES = ("energy", "free_energy", "forces", "stress", "energies")
 
@@ -51,5 +51,5 @@ def ase_results(evaluation: Evaluation, atoms: Atoms) -> dict[str, Any]:
         "energies": evaluation.atomic_energies,
     }
     if atoms.pbc.all():
-        results["stress"] = full_to_voigt(-evaluation.virial / atoms.get_volume())
+        results["stress"] = full_3x3_to_voigt_6_stress(-evaluation.virial / atoms.get_volume())
     return results

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
@@ -23,6 +24,24 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: expected a folder to write to: {error.strerror or error}") from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """`make_folder`; a folder that was not there before goes again if the work inside fails and has written nothing.
+
+    Raises:
+        OutputError: See `make_folder`.
+    """
+    was_there = path.exists()
+    make_folder(path)
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):  # there is something in it
+                path.rmdir()
+        raise
 
 
 def lock_folder(folder: Path) -> AcquireReturnProxy:

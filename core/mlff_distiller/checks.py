@@ -90,6 +90,19 @@ def check_positions(positions: Tensor, cell: Tensor, pbc: Tensor, furthest: floa
         raise StructureError(
             f"the position of atom {atom} is more than 1e9 Å from the origin; look for the step that produced it"
         )
+    check_cells(cell, pbc)
+
+
+def check_cells(cell: Tensor, pbc: Tensor) -> None:
+    """Cells that span every periodic direction.
+
+    Args:
+        cell: (B, 3, 3) Å.
+        pbc: (B, 3) bool.
+
+    Raises:
+        StructureError: Names the first structure at fault.
+    """
     for b in range(cell.shape[0]):
         n_periodic = int(pbc[b].sum())
         if n_periodic > 0:

@@ -10,7 +10,6 @@ A plugin converts once, at its own boundary, with constants derived from ``ase.u
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,14 +24,6 @@ UNITS = {
 
 FS_PER_PS = 1000.0
 MEV = 1000.0  # meV per eV: tables and plots show errors in meV
-
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-
-
-def full_to_voigt(stress: np.ndarray) -> np.ndarray:
-    """Symmetric matrices (..., 3, 3) to Voigt vectors (..., 6) in the order xx yy zz yz xz xy."""
-    symmetric = 0.5 * (stress + np.swapaxes(stress, -1, -2))
-    return np.stack([symmetric[..., a, b] for a, b in _VOIGT], axis=-1)
 
 
 def virial_to_stress(virial: Tensor, cell: Tensor) -> Tensor:

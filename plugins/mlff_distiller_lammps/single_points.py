@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlff_distiller.engines import SinglePoint
 from mlff_distiller.registry import artifact_path
-from mlff_distiller.units import full_to_voigt
 from mlff_distiller_lammps.run import run_lammps
 from mlff_distiller_lammps.script import potential_lines, system_lines
 from mlff_distiller_lammps.system import LammpsSystem, lammps_system
@@ -77,5 +77,5 @@ def _read_result(folder: Path, index: int, system: LammpsSystem, unit_style: str
     stress = None
     if system.atoms.pbc.all():
         pressure = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * _PRESSURE[unit_style]
-        stress = full_to_voigt(system.stress_from_lammps(-pressure))
+        stress = full_3x3_to_voigt_6_stress(system.stress_from_lammps(-pressure))
     return SinglePoint(energy * _EV[unit_style], forces * _EV[unit_style], stress)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from ase import Atoms
 
+from mlff_distiller.checks import check_cells
 from mlff_distiller.errors import StructureError, require
 from mlff_distiller_openmm.conversions import ANGSTROM
 from mlff_distiller_openmm.force import create_force
@@ -79,10 +81,7 @@ def reduced_box(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         StructureError: A singular cell.
     """
-    if abs(np.linalg.det(cell)) < 1e-6:
-        raise StructureError(
-            "the structure is periodic, but its cell is singular; set the cell, or pbc to False"
-        )
+    check_cells(torch.from_numpy(cell[None]), torch.ones(1, 3, dtype=torch.bool))
     q, r = np.linalg.qr(cell.T)  # cell = rᵀ qᵀ, and rᵀ is lower triangular
     signs = np.sign(np.diag(r))
     box = (signs[:, None] * r).T

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlff_distiller.data.dataset import Dataset
+from mlff_distiller.data.molecules import without_stereo
 from mlff_distiller.data.splitting import molecules_in, split_by_molecule
 from mlff_distiller.errors import ConfigError, DatasetError
 
@@ -50,6 +51,24 @@ def test_no_molecule_is_in_two_parts(pairs, seed):
     for i in set(range(len(dataset))) - set(kept.tolist()):  # left out only because it crosses a boundary
         holders = {k for k, found in enumerate(seen) for name in dimers[i - 20].split(".") if name in found}
         assert len(holders) > 1
+
+
+def test_stereoisomers_stay_together():
+    """Their geometries are mirror images, or nearly the same."""
+    isomers = [f"{'C' * i}[{mark}H](N)C(=O)O" for i in range(1, 11) for mark in ("C@", "C@@")]
+    isomers += [f"{'C' * i}C(N)C(=O)O" for i in range(1, 11)] + [
+        f"F/C=C{mark}{'C' * i}" for i in range(1, 11) for mark in "/\\"
+    ]
+    dataset = dataset_of(isomers)
+    parts = split_by_molecule(dataset, (0.4, 0.3, 0.3))
+    constitutions = [{without_stereo(name) for name in names(dataset, part)} for part in parts]
+    assert [len(found) for found in constitutions] == [8, 6, 6]
+    assert len(set.union(*constitutions)) == 20
+
+
+def test_slashes_of_files_are_no_stereo_marks():
+    dataset = dataset_of(["file:a/b.cif", "file:ab.cif", "file:c.cif"])
+    assert [len(part) for part in split_by_molecule(dataset, (1 / 3, 1 / 3, 1 / 3))] == [1, 1, 1]
 
 
 def test_a_frame_across_parts_is_left_out_and_counted(caplog):

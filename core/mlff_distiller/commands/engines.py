@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from rich.console import Console
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import new_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.constant_energy import EnergyTrace, NVESettings
 from mlff_distiller.data.structures import read_structures
@@ -84,9 +84,8 @@ def nve_with_progress(
     require("MDAnalysis", extra="analysis")  # now, and not after hours of dynamics
     if reference is not None:
         radial_distribution(reference, elements, _reach(atoms, reference), 2)
-    make_folder(output)
     settings = replace(settings, trajectory=frames_path(output))
-    with progress_bars(console, "steps") as progress:
+    with new_folder(output), progress_bars(console, "steps") as progress:
         tasks = {}
 
         def report(what: str, done: int, total: int) -> None:

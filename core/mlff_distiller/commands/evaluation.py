@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from rich.console import Console
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import new_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import LabelKeys, is_hdf5, read_any
@@ -98,9 +99,8 @@ def evaluate_model(
             f"expected a folder for the labels of {teacher}, got none; name one with --output FOLDER"
         )
     dataset = read_any(path, LabelKeys.parse(keys) if keys else None)
-    if output is not None:
-        make_folder(output)
-    energy, forces = predict_with_progress(model, dataset, max_atoms, console)
+    with new_folder(output) if output is not None else nullcontext():
+        energy, forces = predict_with_progress(model, dataset, max_atoms, console)
     evaluations = [evaluate_predictions(dataset, energy, forces, model)]
     if teacher is not None and output is not None:
         structures = dataset if is_hdf5(path) else _read_frames(path)
@@ -145,16 +145,18 @@ def analyse_models(
     """
     if len(models) > len(COLORS):
         raise ConfigError(f"expected at most {len(COLORS)} students in one figure, got {len(models)}")
-    make_folder(output)
-    numbers = None
-    if teacher is None:
-        dataset = _read_labelled(path, keys)
-        reference = dataset.metadata.get("teacher", "labels")
-    else:
-        structures = read_any(path) if is_hdf5(path) else _read_frames(path)
-        numbers, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
-        reference = teacher
-    predictions = [(model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models]
+    with new_folder(output):
+        numbers = None
+        if teacher is None:
+            dataset = _read_labelled(path, keys)
+            reference = dataset.metadata.get("teacher", "labels")
+        else:
+            structures = read_any(path) if is_hdf5(path) else _read_frames(path)
+            numbers, dataset = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
+            reference = teacher
+        predictions = [
+            (model, *predict_with_progress(model, dataset, max_atoms, console)) for model in models
+        ]
     analysis = analyse_forces(dataset, reference, predictions, numbers)
     write_json(output / "analysis.json", {"structures": str(path), "units": UNITS, **analysis.to_dict()})
     with console.status("drawing …"):

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import new_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import read_any
@@ -103,8 +103,7 @@ def benchmark_with_progress(settings: BenchmarkSettings, output: Path, console: 
     Raises:
         ConfigError: Nothing to measure, or numbers out of range.
     """
-    make_folder(output)
-    with progress_bars(console, "") as progress:
+    with new_folder(output), progress_bars(console, "") as progress:
         report = run_benchmark(settings, Bars(progress))
     report.write(output)
     draw_benchmark(report, output / "benchmark.png")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mlff_distiller.atomic_file import make_folder, replace_file
+from mlff_distiller.atomic_file import new_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.student_teacher import student_teacher
 from mlff_distiller.data.teachers import load_teacher
@@ -80,12 +80,11 @@ def audit_with_progress(
     matching_regime(
         metadata, 0.0, settings.regime
     )  # no held-out errors, no such regime: here, before any work
-    make_folder(output)
     earlier_improvement(output)  # and so for files of others
     teacher_name, options = _teacher_of(metadata, teacher)
     labeller = load_teacher(teacher_name, **options)
     student = student_teacher(str(path))
-    with progress_bars(console, "frames") as progress:
+    with new_folder(output), progress_bars(console, "frames") as progress:
         reading = progress.add_task(f"reading {trajectory.name}", total=None)
         source = read_evenly(
             trajectory, settings.n_frames, lambda done: progress.update(reading, completed=done)

@@ -28,6 +28,7 @@ import os
 
 import h5py
 import numpy as np
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import LAYOUT, Dataset
@@ -57,9 +58,6 @@ PATHS = {
 }
 FORCES_SPLITS = "/labels/forces_splits"
 STRESS_MASK = "/labels/stress_mask"
-
-# Of a (3, 3) stress matrix: the element that goes to each place of xx yy zz yz xz xy.
-_VOIGT_ROWS, _VOIGT_COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 
 
 def read_dataset(path: str | os.PathLike[str]) -> Dataset:
@@ -229,4 +227,4 @@ class _Arrays:
                 f"{stress[bad[0]].tolist()} at structure {bad[0]}; {len(bad)} structures are affected. "
                 "Write the symmetric (Cauchy) stress."
             )
-        return ((stress + transposed) / 2)[:, _VOIGT_ROWS, _VOIGT_COLUMNS]
+        return full_3x3_to_voigt_6_stress(stress)

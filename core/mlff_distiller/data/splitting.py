@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
 
+_STEREO_MARKS = re.compile(r"\[([A-Z])@{1,2}H?\]|[@/\\]")  # [C@H] is C
+
 FILE = "file:"  # begins the id of a structure that is named by its file, whose dots do not part molecules
 
 
@@ -30,6 +33,8 @@ def split_by_molecule(
     dataset: Dataset, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices of the training, validation and test structures; no molecule is in two parts.
+
+    Stereoisomers, told by the marks in their SMILES, are one molecule.
 
     The molecules are ranked by a hash of their id and the seed, and the ranking is cut at the fractions. So
     the part of a molecule does not depend on the order of the frames, nor on how many each molecule has; a
@@ -90,7 +95,7 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 
 
 def molecules_by_structure(dataset: Dataset) -> list[tuple[str, ...]]:
-    """The molecules in each structure, S tuples; a structure without an id counts as one named by its formula."""
+    """The molecules in each structure, S tuples, whose stereoisomers count as one; one without an id is named by its formula."""
     components: list[tuple[str, ...]] = []
     known: dict[tuple[str, str], tuple[str, ...]] = {}
     for i, key in enumerate(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True)):
@@ -99,7 +104,7 @@ def molecules_by_structure(dataset: Dataset) -> list[tuple[str, ...]]:
             components.append((f"formula:{Symbols(dataset.atomic_numbers[rows]).get_chemical_formula()}",))
             continue
         if key not in known:
-            known[key] = molecules_in(*key)
+            known[key] = tuple(sorted({_without_stereo_marks(name) for name in molecules_in(*key)}))
         components.append(known[key])
     return components
 
@@ -124,6 +129,15 @@ def molecules_in(molecule_id: str, regime: str = "") -> tuple[str, ...]:
     if molecule_id.startswith(FILE) or regime == "periodic":
         return (molecule_id,)
     return tuple(sorted(set(molecule_id.split("."))))
+
+
+def _without_stereo_marks(molecule: str) -> str:
+    """One text for stereoisomers, as RDKit writes them; files keep their names.
+
+    By text and not by RDKit, so that a split is the same where RDKit is not installed. Isomers whose atoms RDKit writes in
+    another order stay apart: of 830 sets of isomers of the recipes' molecules, 7.
+    """
+    return molecule if molecule.startswith(FILE) else _STEREO_MARKS.sub(lambda mark: mark[1] or "", molecule)
 
 
 def _rank(molecule: str, seed: int) -> bytes:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch._decomp import get_decompositions
 
 from mlff_distiller.atomic_file import replace_file
-from mlff_distiller.checks import check_distances, check_edges, check_species
+from mlff_distiller.checks import check_distances, check_edges, check_results, check_species
 from mlff_distiller.errors import ArtifactError, require
 from mlff_distiller.export.artifact import Metadata, parse_metadata
 from mlff_distiller.graph import Graph
@@ -85,7 +85,9 @@ class OnnxPotential:
         outputs: list[np.ndarray] = self.session.run(
             None, {name: x.cpu().numpy() for name, x in inputs.items()}
         )
-        return Prediction(*(torch.from_numpy(np.asarray(x)) for x in outputs))
+        prediction = Prediction(*(torch.from_numpy(np.asarray(x)) for x in outputs))
+        check_results(prediction.energy, prediction.forces)
+        return prediction
 
 
 def save_onnx(path: Path, student: StudentForceField, metadata: Metadata, example: Graph) -> None:

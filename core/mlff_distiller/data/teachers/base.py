@@ -16,6 +16,7 @@ from ase.calculators.calculator import Calculator, CalculatorError, all_changes
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from mlff_distiller.data.teachers.charge import charge_problem
+from mlff_distiller.data.validation import dependent_vectors
 from mlff_distiller.errors import TeacherError
 
 # What calculators raise for structures that they cannot treat. Any other exception is a defect and passes.
@@ -134,7 +135,6 @@ def _malformed(atoms: Atoms) -> str | None:
         return "the structure is empty"
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         return "a position or cell vector is not finite"
-    periodic = atoms.cell.array[atoms.pbc]
-    if np.linalg.matrix_rank(periodic) < len(periodic):
+    if dependent_vectors(atoms.cell.array[None], atoms.pbc[None])[0]:
         return "the cell is singular along its periodic directions"
     return charge_problem(atoms)
