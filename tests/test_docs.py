@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from mlff_distiller.registry import artifact_path
+from mlff_distiller_lammps.build import build
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -64,6 +65,7 @@ def test_shell_blocks_run_in_the_order_of_the_page(page: Path, tmp_path: Path) -
     commands = "".join(code for language, _, code in fences(page) if language == "sh")
     if re.search(r"^(lmp|mlffd lammps) ", commands, re.M):
         pytest.importorskip("lammps", reason="LAMMPS is not installed")
+        build()
     for _, title, code in fences(page):
         if title:
             (tmp_path / title).write_text(code, encoding="utf-8")

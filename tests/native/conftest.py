@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,36 @@ from tests.conftest import random_student
 from mlff_distiller.export.artifact import Provenance, describe
 from mlff_distiller.export.torchscript import save_torchscript
 from mlff_distiller.model.committee import CommitteeForceField, LiveModel
+from mlff_distiller.native import NativePotential
 
 PRETRAINED = Path(__file__).parents[2] / "core" / "mlff_distiller" / "pretrained"
 SHIPPED = [PRETRAINED / name / f"{name}.pt" for name in ("tiny", "ultra-tiny", "original")]
+
+NATIVE = Path(__file__).parents[2] / "core" / "native"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "07_c_interface" / "main.c"
+DRIVER = Path(__file__).with_name("sanitized.cpp")  # tests the library's parts, prints "clean"
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def assert_prints_what_python_computes(printed: str, artifact: Path) -> None:
+    """Of the example in C: energy and forces of a water molecule."""
+    water = Atoms("OHH", [[0, 0, 0.119], [0, 0.763, -0.477], [0, -0.763, -0.477]])
+    expected = NativePotential(artifact).evaluate(water.numbers, water.positions, water.cell.array, water.pbc)
+    assert f"energy {expected.energy:.6f} eV" in printed
+    forces = [[float(x) for x in re.findall(r"-?\d+\.\d+", line)] for line in printed.splitlines()[2:]]
+    np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=2e-6)  # six digits, and rounding
 
 
 def export(model: LiveModel, path: Path) -> Path:

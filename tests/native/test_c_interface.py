@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
-from ase import Atoms
-from tests.native.conftest import SHIPPED
+from tests.native.conftest import EXAMPLE, SHIPPED, assert_prints_what_python_computes, run
 
-from mlff_distiller.native import NativePotential
 from mlff_distiller.native.library import HEADER_FOLDER, LIBRARY_PATH
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "07_c_interface" / "main.c"
 COMPILER = shutil.which("cc")
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -32,14 +27,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_example_prints_what_python_computes(program: Path) -> None:
-    done = subprocess.run([program, SHIPPED[0]], capture_output=True, text=True, check=True)
-    water = Atoms("OHH", [[0, 0, 0.119], [0, 0.763, -0.477], [0, -0.763, -0.477]])
-    expected = NativePotential(SHIPPED[0]).evaluate(
-        water.numbers, water.positions, water.cell.array, water.pbc
-    )
-    assert f"energy {expected.energy:.6f} eV" in done.stdout
-    printed = [[float(x) for x in re.findall(r"-?\d+\.\d+", line)] for line in done.stdout.splitlines()[2:]]
-    np.testing.assert_allclose(printed, expected.forces, rtol=0, atol=1e-6)
+    assert_prints_what_python_computes(run(program, SHIPPED[0]), SHIPPED[0])
 
 
 def test_example_reports_errors(program: Path, tmp_path: Path) -> None:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from tests.native.conftest import DRIVER, NATIVE, run
 
 from mlff_distiller.native import NativePotential
-
-NATIVE = Path(__file__).parents[2] / "core" / "native"
-
-
-def run(*command: str | Path, **environment: str) -> str:
-    """The output of a command that must succeed."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.slow
@@ -45,7 +29,7 @@ def test_clean_under_sanitizers(
         "-DCMAKE_BUILD_TYPE=None",
         f"-DCMAKE_CXX_FLAGS={flags}",
         f"-DMLFFD_EMULATE_AVX512={emulated}",
-        f"-DMLFFD_TEST_DRIVER={Path(__file__).with_name('sanitized.cpp')}",
+        f"-DMLFFD_TEST_DRIVER={DRIVER}",
     )
     run("cmake", "--build", tmp_path, "--parallel", "2")
     for isa in {"portable", best, "avx512"} if best != "portable" else {"portable"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
@@ -18,7 +19,7 @@ from mlff_distiller.errors import (
 )
 
 INTERFACE_VERSION = 4  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
-LIBRARY_PATH = Path(__file__).parent / "libmlffd.so"
+LIBRARY_PATH = Path(__file__).parent / ("libmlffd.dylib" if sys.platform == "darwin" else "libmlffd.so")
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
 HEADER_FOLDER = (
     _PACKAGED_HEADERS if _PACKAGED_HEADERS.exists() else Path(__file__).parents[2] / "native/include"
