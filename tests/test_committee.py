@@ -122,13 +122,13 @@ def test_calculator_reports_and_warns_once(committee_file: Path) -> None:
     assert spread is not None
     assert spread.shape == (len(atoms),)
     with warnings.catch_warnings():  # still beyond: no second warning
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SpreadWarning)
         atoms.rattle(0.01)
         atoms.get_forces()
     quiet = ethanol()
     quiet.calc = DistilledCalculator(committee_file, max_spread=None)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SpreadWarning)
         quiet.get_forces()
     single = ethanol()
     single.calc = DistilledCalculator("ultra-tiny")

@@ -22,7 +22,7 @@ from mlff_distiller.neighbors import (
 )
 from tests.conftest import triclinic_crystal
 
-with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of TorchScript, from torch 2.13
+with warnings.catch_warnings(action="ignore"):  # torch calls TorchScript deprecated
     IMPLEMENTATIONS = {
         "vesin": vesin_neighbors,
         "torch": torch_neighbors,

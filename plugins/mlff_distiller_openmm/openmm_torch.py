@@ -12,6 +12,7 @@ from types import ModuleType
 import torch
 
 from mlff_distiller.errors import MissingDependencyError, require
+from mlff_distiller.export.torchscript import compile_script
 
 TORCH_OF = {"1.5": "2.9"}  # release of openmm-torch on PyPI → the torch that it was compiled against
 ADVICE = (
@@ -94,7 +95,7 @@ def _try_out(openmm: ModuleType, openmmtorch: ModuleType) -> None:
     system = openmm.System()
     system.addParticle(1.0)
     try:
-        force = openmmtorch.TorchForce(torch.jit.script(_Spring()))
+        force = openmmtorch.TorchForce(compile_script(_Spring()))
         force.setOutputsForces(True)
         system.addForce(force)
         platform = openmm.Platform.getPlatformByName("Reference")

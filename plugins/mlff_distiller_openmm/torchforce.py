@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.errors import StructureError
+from mlff_distiller.export.torchscript import compile_script
 from mlff_distiller.graph import checked_graph
 from mlff_distiller_openmm.conversions import ANGSTROM, KJ_PER_MOL, KJ_PER_MOL_NM
 from mlff_distiller_openmm.models import Model, check_elements, open_torchscript
@@ -91,9 +91,7 @@ def torchforce_module(region: Region, model: Model, device: str | None, dtype: s
     check_elements(potential.metadata, region)
     student = copy.deepcopy(potential.module)  # OpenMM may move it to another device
     module = OpenMMModule(student, potential.cutoff, region).to(potential.device)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=DeprecationWarning)
-        return torch.jit.script(module.eval())
+    return compile_script(module)
 
 
 def create_torchforce(region: Region, model: Model, device: str | None, dtype: str) -> Any:

@@ -196,6 +196,7 @@ openmm.XmlSerializer.clone(create_force([8, 1, 1], "ultra-tiny", backend="torchf
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.*deprecated")
 def test_module_runs_without_openmm_torch(artifact: Path, tmp_path: Path) -> None:
     """Frozen too, as for CUDA; with several numbers of edges: a scripted module can fail on its second call."""
     atoms = ethanol()

@@ -15,7 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.checks import check_results
@@ -139,8 +139,13 @@ def script(model: LiveModel) -> torch.jit.ScriptModule:
     """The model as a TorchScript module on the CPU in evaluation mode, its parameters frozen."""
     copies = [_copy(member) for member in members_of(model)]
     copy = CommitteeForceField(copies) if isinstance(model, CommitteeForceField) else copies[0]
+    return compile_script(copy.requires_grad_(False))
+
+
+def compile_script(module: nn.Module) -> torch.jit.ScriptModule:
+    """A module in evaluation mode as TorchScript, without the warning that this is deprecated."""
     with _deprecation_accepted():
-        return torch.jit.script(copy.eval().requires_grad_(False))
+        return torch.jit.script(module.eval())
 
 
 def _copy(student: StudentForceField) -> StudentForceField:
@@ -206,5 +211,6 @@ def _threads_for(n_edges: int) -> AbstractContextManager[None]:
 def _deprecation_accepted() -> Iterator[None]:
     """torch calls TorchScript deprecated, but it is what C++ engines can load without Python."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=DeprecationWarning)
+        for category in (DeprecationWarning, FutureWarning):  # the latter since torch 2.14
+            warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated", category=category)
         yield
