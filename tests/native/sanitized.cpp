@@ -298,13 +298,18 @@ Domain domain_of(const Structure& s, double cutoff) {
   return domain;
 }
 
-int copy_ghosts(void* context, float* rows, std::int64_t n_rows, int width) {
+int copy_ghosts(void* context, mlffd_rows* rows, std::int64_t n_rows, int width) {
   Domain& domain = *static_cast<Domain*>(context);
   require(n_rows == domain.n_all(), "rows of all atoms");
   ++domain.exchanges;
-  for (std::size_t g = 0; g < domain.owner.size(); ++g)
-    std::copy_n(rows + domain.owner[g] * width, width,
-                rows + (domain.n_own + static_cast<std::int64_t>(g)) * width);
+  std::vector<float> row(static_cast<std::size_t>(width));
+  for (std::size_t g = 0; g < domain.owner.size(); ++g) {
+    require(mlffd_rows_get(rows, domain.owner[g], row.data()) == MLFFD_OK, "a row");
+    require(mlffd_rows_set(rows, domain.n_own + static_cast<std::int64_t>(g), row.data()) == MLFFD_OK,
+            "a ghost");
+  }
+  for (const std::int64_t row_of_nobody : {std::int64_t{-1}, n_rows})
+    require(mlffd_rows_get(rows, row_of_nobody, row.data()) == MLFFD_ARGUMENT_ERROR, "no row");
   return 0;
 }
 

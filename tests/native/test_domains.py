@@ -108,12 +108,14 @@ class Cluster:
         @Exchange
         def exchange(_context: Any, rows: Any, n_rows: int, width: int) -> int:
             self.n_calls[rank] += n_rows == domain.n_rows  # else the number of calls is found to be wrong
-            if domain.n_rows:
-                values = np.ctypeslib.as_array(rows, shape=(domain.n_rows, width))
-                self.shared[domain.owners[: domain.n_own], :width] = values[: domain.n_own]
+            values = np.zeros(width, np.float32)
+            for row, owner in enumerate(domain.owners[: domain.n_own]):
+                check(library.mlffd_rows_get(rows, row, values.ctypes.data))
+                self.shared[owner, :width] = values
             self.barrier.wait(30)
-            if domain.n_rows:
-                values[domain.n_own :] = self.shared[domain.owners[domain.n_own : domain.n_rows], :width]
+            for row, owner in enumerate(domain.owners[domain.n_own : domain.n_rows], start=domain.n_own):
+                values[:] = self.shared[owner, :width]
+                check(library.mlffd_rows_set(rows, row, values.ctypes.data))
             self.barrier.wait(30)
             return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Mapping
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mlff_distiller.errors import (
     StructureError,
 )
 
-INTERFACE_VERSION = 4  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
+INTERFACE_VERSION = 5  # MLFFD_INTERFACE_VERSION of the header that these declarations follow
 LIBRARY_PATH = Path(__file__).parent / ("libmlffd.dylib" if sys.platform == "darwin" else "libmlffd.so")
 _PACKAGED_HEADERS = Path(__file__).parent / "include"
 HEADER_FOLDER = (
@@ -57,7 +57,7 @@ class NeighborList(ctypes.Structure):
     )
 
 
-Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_float), c_int64, c_int)  # mlffd_exchange_fn
+Exchange = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p, c_int64, c_int)  # mlffd_exchange_fn
 
 Signature = tuple[Any, list[Any]]  # types of the result and of the arguments
 
@@ -82,6 +82,8 @@ _SIGNATURES: dict[str, Signature] = {
         c_int,
         [c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_void_p],
     ),
+    "mlffd_rows_get": (c_int, [c_void_p, c_int64, c_void_p]),
+    "mlffd_rows_set": (c_int, [c_void_p, c_int64, c_void_p]),
     "mlffd_compute_domain": (
         c_int,
         [c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p, Exchange, c_void_p, c_void_p],

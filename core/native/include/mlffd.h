@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 /* Grows with every incompatible change of this header; compare with mlffd_interface_version(). */
-#define MLFFD_INTERFACE_VERSION 4
+#define MLFFD_INTERFACE_VERSION 5
 
 enum mlffd_status {
   MLFFD_OK = 0,
@@ -118,15 +118,18 @@ MLFFD_API int mlffd_compute_edges(mlffd_system* system, int64_t n, const int32_t
  *
  * exchange(context, rows, n_rows, width) is called mlffd_n_exchanges() times in every step, on every process, also
  * where n_own = 0 or where something is wrong with this process's atoms or its list (but not after a null pointer or
- * impossible numbers of atoms, which are the calling program's). rows is (n_rows = n_all, width) float32 with
- * the rows of own atoms filled in that have a ghost within the cutoff, since no other process computes with the rest;
- * on return each ghost's row must hold its owner's. It returns 0, or anything else to
- * give up; it must not throw, jump out, or use the same system. A single process without ghosts may pass null.
+ * impossible numbers of atoms, which are the calling program's). There are n_rows = n_all rows of `width` float32. It
+ * copies those of own atoms that others have as ghosts into its messages (mlffd_rows_get) and sets those of its ghosts to
+ * what their owners sent (mlffd_rows_set). A ghost's row can be read again once it is set. It returns 0, or anything else
+ * to give up; it must not throw, jump out, or use the same system. A single process without ghosts may pass null.
  *
  * Energy, atomic energies and atomic virials are those of the own atoms; the virial is this process's share,
  * so that sums over processes are those of the whole. Forces on own atoms are complete: no force is to be
  * sent back. */
-typedef int (*mlffd_exchange_fn)(void* context, float* rows, int64_t n_rows, int width);
+typedef struct mlffd_rows mlffd_rows; /* exists during the call of an exchange */
+typedef int (*mlffd_exchange_fn)(void* context, mlffd_rows* rows, int64_t n_rows, int width);
+MLFFD_API int mlffd_rows_get(const mlffd_rows* rows, int64_t row, float* values);
+MLFFD_API int mlffd_rows_set(mlffd_rows* rows, int64_t row, const float* values);
 
 typedef struct mlffd_neighbor_list {
   const int32_t* n_neighbors;      /* (n_own) */

@@ -9,6 +9,7 @@
 #include "elements.h"
 #include "guard.h"
 #include "isa.h"
+#include "rows.h"
 #include "student.h"
 #include "system.h"
 
@@ -29,6 +30,11 @@ namespace {
 
 void require_count(std::int64_t n) {
   require(n >= 0 && n <= mlffd::MAX_ATOMS, "expected a number of atoms of at least 0 and below 1.3e8");
+}
+
+void require_row(const mlffd_rows* rows, std::int64_t row, const float* values) {
+  require(rows && values, "expected rows and values, got a null pointer");
+  require(row >= 0 && row < rows->n_rows, "expected a row within 0 … n_rows - 1");
 }
 
 }  // namespace
@@ -124,6 +130,20 @@ int mlffd_n_exchanges(const mlffd_model* model) {
 }
 
 int mlffd_exchange_width(const mlffd_model* model) { return mlffd::M_PARTS * mlffd_n_features(model); }
+
+int mlffd_rows_get(const mlffd_rows* rows, int64_t row, float* values) {
+  return guarded([&] {
+    require_row(rows, row, values);
+    rows->get(row, values);
+  });
+}
+
+int mlffd_rows_set(mlffd_rows* rows, int64_t row, const float* values) {
+  return guarded([&] {
+    require_row(rows, row, values);
+    rows->set(row, values);
+  });
+}
 
 int mlffd_compute_domain(mlffd_system* system, int64_t n_own, int64_t n_all, const int32_t* atomic_numbers,
                          const double* positions, const mlffd_neighbor_list* list, mlffd_exchange_fn exchange,

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "error.h"
+#include "rows.h"
 
 namespace mlffd {
 namespace {
@@ -33,16 +34,11 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
   graph_ = &graph, species_ = species, exchange_ = exchange;
   n_own_ = n_own, n_all_ = n_all;
   const int width = model_.kernels.width;
-  const int n_padded = round_up(n_own_, model_.kernels.tile_rows);
-  n_blocks_ = (n_padded + NODE_BLOCK - 1) / NODE_BLOCK;
-  n_rows_ = std::max(n_all_, n_padded) | 1;  // odd, so that an atom's chunks do not share a cache set
+  n_padded_ = round_up(n_own_, model_.kernels.tile_rows);
+  n_blocks_ = (n_padded_ + NODE_BLOCK - 1) / NODE_BLOCK;
+  n_rows_ = std::max(n_all_, n_padded_) | 1;  // odd, so that an atom's chunks do not share a cache set
   s_stride_ = static_cast<std::size_t>(n_rows_) * S_PARTS * width;
   m_stride_ = static_cast<std::size_t>(n_rows_) * M_PARTS * width;
-
-  // first of all: a domain that cannot have the rest must still take part in the exchanges
-  if (exchange_)
-    exchanged_.reserve(static_cast<std::size_t>(n_all_) * M_PARTS *
-                       static_cast<std::size_t>(model_.student.n_features));
 
   const auto chunks = static_cast<std::size_t>(model_.n_chunks);
   const std::size_t F = chunks * static_cast<std::size_t>(width),
@@ -50,7 +46,7 @@ void Network::prepare(const ThreadPool& pool, const PairGraph& graph, int n_own,
   S_.reserve(chunks * s_stride_);
   G_.reserve(chunks * s_stride_);
   gM_.reserve(chunks * m_stride_);
-  energies_.reserve(static_cast<std::size_t>(n_padded));
+  energies_.reserve(static_cast<std::size_t>(n_padded_));
   layers_.resize(model_.updates.size());
   for (Layer& layer : layers_) {
     layer.M.reserve(chunks * m_stride_);
@@ -88,7 +84,7 @@ NodeBlock Network::node_block(int block, int layer, int thread) {
                     row = static_cast<std::size_t>(first);
   float* const scratch = scratch_[static_cast<std::size_t>(thread)].data();
   NodeBlock nodes{};
-  nodes.n_rows = std::min(NODE_BLOCK, round_up(n_own_, model_.kernels.tile_rows) - first);
+  nodes.n_rows = std::min(NODE_BLOCK, n_padded_ - first);
   nodes.n_chunks = model_.n_chunks;
   nodes.s_stride = s_stride_, nodes.m_stride = m_stride_;
   nodes.S = S_.data() + row * S_PARTS * width;
@@ -157,12 +153,17 @@ void Network::for_pairs(ThreadPool& pool, const Begin& begin, const Act& act) {
   });
 }
 
+// The rows that pairs add to, and those that fill up the last tile: none of ghosts.
+void Network::clear(float* chunk, int parts) const {
+  std::memset(chunk, 0, static_cast<std::size_t>(n_padded_) * parts * model_.kernels.width * sizeof(float));
+}
+
 void Network::initial_forward(ThreadPool& pool) {
   const auto W = static_cast<std::size_t>(model_.kernels.width), n_species = model_.student.elements.size();
   const auto embed = [&](std::size_t chunk) {
     const float* const embedding = model_.embedding.data() + chunk * n_species * W;
     float* s = S_.data() + chunk * s_stride_;
-    std::memset(s, 0, s_stride_ * sizeof(float));
+    clear(s, S_PARTS);
     for (int i = 0; i < n_own_; ++i, s += S_PARTS * W)
       std::memcpy(s, embedding + static_cast<std::size_t>(species_[i]) * W, W * sizeof(float));
   };
@@ -197,10 +198,8 @@ void Network::message_reverse(ThreadPool& pool, int layer) {
   const FilterTable& table = model_.tables[static_cast<std::size_t>(layer)];
   const float* const M = layers_[static_cast<std::size_t>(layer)].M.data();
   const bool accumulate = layer + 1 < static_cast<int>(layers_.size());
-  const auto clear = [&](std::size_t chunk) {
-    std::memset(gM_.data() + chunk * m_stride_, 0, m_stride_ * sizeof(float));
-  };
-  for_pairs(pool, clear, [&](const PairRange& range, std::size_t chunk) {
+  const auto begin = [&](std::size_t chunk) { clear(gM_.data() + chunk * m_stride_, M_PARTS); };
+  for_pairs(pool, begin, [&](const PairRange& range, std::size_t chunk) {
     model_.kernels.message_reverse(range, table.rows.data() + chunk * table.chunk_stride,
                                    M + chunk * m_stride_, G_.data() + chunk * s_stride_,
                                    gM_.data() + chunk * m_stride_,
@@ -208,44 +207,31 @@ void Network::message_reverse(ThreadPool& pool, int layer) {
   });
 }
 
-// Rows travel without padding, [part][feature], so that processes with different vector widths understand
-// each other. Only an atom with a ghost within the cutoff is a ghost within the cutoff elsewhere: the rows of others keep what
-// an earlier step left in them, which nobody reads.
 void Network::fetch_ghosts(float* array, int parts) {
   if (!exchange_) return;
-  const int W = model_.kernels.width, F = model_.student.n_features;
-  const std::size_t stride = static_cast<std::size_t>(n_rows_) * parts * W,
-                    width = static_cast<std::size_t>(parts) * F;
-  const auto each_chunk = [&](int atom, auto copy) {
-    for (int part = 0; part < parts; ++part)
-      for (int chunk = 0; chunk < model_.n_chunks; ++chunk)
-        copy(exchanged_.data() + static_cast<std::size_t>(atom) * width + part * F + chunk * W,
-             array + static_cast<std::size_t>(chunk) * stride +
-                 (static_cast<std::size_t>(atom) * parts + part) * W,
-             static_cast<std::size_t>(std::min(W, F - chunk * W)) * sizeof(float));
+  const auto fetch = [&](auto width) {
+    constexpr int W = decltype(width)::value;
+    const std::size_t chunk_stride = static_cast<std::size_t>(n_rows_) * parts * W;
+    NodeRows<W> rows(array, chunk_stride, n_all_, parts, model_.student.n_features);
+    call_exchange(*exchange_, rows);
   };
-  const auto send = [](float* sent, const float* own, std::size_t size) { std::memcpy(sent, own, size); };
-  const auto receive = [](const float* received, float* ghost, std::size_t size) {
-    std::memcpy(ghost, received, size);
-  };
-  for (int atom = 0; atom < n_own_; ++atom)
-    if (graph_->centers()[atom].ghosts < graph_->centers()[atom].end) each_chunk(atom, send);
-  call_exchange(*exchange_, n_all_, parts * F);
-  for (int atom = n_own_; atom < n_all_; ++atom) each_chunk(atom, receive);
-}
-
-void Network::exchange_nothing(int n_all, const Exchange& exchange) {
-  const int n_layers = static_cast<int>(model_.updates.size()), F = model_.student.n_features;
-  const std::size_t size = static_cast<std::size_t>(n_all) * M_PARTS * F;
-  exchanged_.reserve(size);
-  for (int k = 0; k < 2 * n_layers + 1; ++k) {
-    if (size) std::memset(exchanged_.data(), 0, size * sizeof(float));
-    call_exchange(exchange, n_all, (k < n_layers ? M_PARTS : S_PARTS) * F);
+  switch (model_.kernels.width) {
+    case 4: return fetch(std::integral_constant<int, 4>{});
+    case 8: return fetch(std::integral_constant<int, 8>{});
+    default: return fetch(std::integral_constant<int, 16>{});
   }
 }
 
-void Network::call_exchange(const Exchange& exchange, int n_rows, int width) {
-  if (const int status = exchange.call(exchange.context, exchanged_.data(), n_rows, width))
+void Network::exchange_nothing(int n_all, const Exchange& exchange) {
+  const int n_layers = static_cast<int>(model_.updates.size());
+  for (int k = 0; k < 2 * n_layers + 1; ++k) {
+    ZeroRows rows(n_all, (k < n_layers ? M_PARTS : S_PARTS) * model_.student.n_features);
+    call_exchange(exchange, rows);
+  }
+}
+
+void Network::call_exchange(const Exchange& exchange, mlffd_rows& rows) {
+  if (const int status = exchange.call(exchange.context, &rows, rows.n_rows, rows.width))
     throw ExchangeError("the exchange of ghost rows between domains failed with status " +
                         std::to_string(status));
 }

@@ -58,24 +58,24 @@ class Network {
   void reverse_block(int block, int layer, int thread);
   template <typename Begin, typename Act>
   void for_pairs(ThreadPool& pool, const Begin& begin, const Act& act);
+  void clear(float* chunk, int parts) const;
   void initial_forward(ThreadPool& pool);
   void initial_reverse(ThreadPool& pool);
   void message_forward(ThreadPool& pool, int layer);
   void message_reverse(ThreadPool& pool, int layer);
   void fetch_ghosts(float* array, int parts);  // rows of a node array, from their owners
-  void call_exchange(const Exchange& exchange, int n_rows, int width);
+  static void call_exchange(const Exchange& exchange, mlffd_rows& rows);
 
   const Model& model_;
   const PairGraph* graph_ = nullptr;
   const std::int32_t* species_ = nullptr;
   const Exchange* exchange_ = nullptr;
-  int n_own_ = 0, n_all_ = 0, n_rows_ = 0, n_blocks_ = 0;
+  int n_own_ = 0, n_all_ = 0, n_padded_ = 0, n_rows_ = 0, n_blocks_ = 0;
   std::size_t s_stride_ = 0, m_stride_ = 0;
   Buffer<float> S_, G_, gM_, energies_;
   std::vector<Layer> layers_;                      // L - 1
   std::vector<Buffer<float>> scratch_;             // by thread
   Buffer<float> pair_gradients_;                   // [chunk][pair][dt, du_x, du_y, du_z]
-  Buffer<float> exchanged_;                        // (n_all, width)
   std::vector<std::atomic<bool>> has_begun_next_;  // by share of an edge loop
 };
 

@@ -23,13 +23,21 @@ struct Domain {
   int row_of_site(int site) const { return site < n_rows ? site : image_of[site - n_rows]; }
 };
 
+// The rows of an exchange, wherever they lie.
+class Rows {
+ public:
+  virtual ~Rows() = default;
+  virtual void get(int row, void *values) = 0;
+  virtual void set(int row, const void *values) = 0;
+};
+
 // Copies rows between ranks. Every rank calls it equally often, also one without atoms.
 class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual bool single_rank() const = 0;  // there are no ghosts, and nothing to exchange
-  // Fills the ghost rows with what their owners have. rows: (n_rows, row_bytes).
-  virtual void forward(void *rows, std::size_t row_bytes) = 0;
+  // Fills the ghost rows, of row_bytes each, with what their owners have.
+  virtual void forward(Rows &rows, std::size_t row_bytes) = 0;
   // Adds what the ghost rows hold to the rows of their owners. rows: (n_rows, width).
   virtual void reverse(double *rows, int width) = 0;
 };

@@ -14,10 +14,24 @@ void check(int status)
   if (status != MLFFD_OK) throw std::runtime_error(mlffd_last_error());
 }
 
-int exchange_rows(void *context, float *rows, int64_t, int width)
+// The engine's rows, copied between its own arrays and LAMMPS' messages.
+class NativeRows : public Rows {
+ public:
+  explicit NativeRows(mlffd_rows *given) : rows(given) {}
+  void get(int row, void *values) override { status |= mlffd_rows_get(rows, row, static_cast<float *>(values)); }
+  void set(int row, const void *values) override { status |= mlffd_rows_set(rows, row, static_cast<const float *>(values)); }
+
+  int status = MLFFD_OK;
+
+ private:
+  mlffd_rows *rows;
+};
+
+int exchange_rows(void *context, mlffd_rows *given, int64_t, int width)
 {
+  NativeRows rows(given);
   static_cast<Exchange *>(context)->forward(rows, width * sizeof(float));
-  return 0;
+  return rows.status;
 }
 
 class NativeBackend : public Backend {

@@ -11,12 +11,29 @@
 #include <torch/script.h>
 #include <torch/torch.h>
 
+#include <cstring>
 #include <stdexcept>
 
 namespace mlffd_lammps {
 namespace {
 
 using torch::Tensor;
+
+// The rows of a contiguous tensor on the CPU.
+class TensorRows : public Rows {
+ public:
+  explicit TensorRows(const Tensor &tensor)
+      : bytes(static_cast<char *>(tensor.data_ptr())), size(tensor.size(1) * tensor.element_size())
+  {
+  }
+  std::size_t row_bytes() const { return size; }
+  void get(int row, void *values) override { std::memcpy(values, bytes + row * size, size); }
+  void set(int row, const void *values) override { std::memcpy(bytes + row * size, values, size); }
+
+ private:
+  char *bytes;
+  std::size_t size;
+};
 
 // Forward: the owned rows (n_own, W) to all rows (n_rows, W). Backward: gradients of ghost rows go to their owners.
 struct ExchangeRows : public torch::autograd::Function<ExchangeRows> {
@@ -26,7 +43,8 @@ struct ExchangeRows : public torch::autograd::Function<ExchangeRows> {
     context->saved_data["n_own"] = owned.size(0);
     Tensor rows = torch::zeros({n_rows, owned.size(1)}, torch::TensorOptions(owned.dtype()));
     rows.narrow(0, 0, owned.size(0)).copy_(owned.detach());  // to the CPU, where LAMMPS' communication is
-    reinterpret_cast<Exchange *>(address)->forward(rows.data_ptr(), rows.size(1) * rows.element_size());
+    TensorRows each(rows);
+    reinterpret_cast<Exchange *>(address)->forward(each, each.row_bytes());
     return rows.to(owned.device());
   }
 

@@ -3,7 +3,6 @@
 #include "comm.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace mlffd_lammps {
 
@@ -23,10 +22,10 @@ void GhostRows::agree()
   agreeing = false;
 }
 
-void GhostRows::forward(void *rows, std::size_t bytes_of_row)
+void GhostRows::forward(Rows &rows_to_fill, std::size_t bytes_of_row)
 {
   if (single_rank()) return;
-  bytes = static_cast<char *>(rows);
+  rows = &rows_to_fill;
   row_bytes = bytes_of_row;
   lammps.comm->forward_comm(&pair, static_cast<int>(row_doubles()));
 }
@@ -45,7 +44,7 @@ int GhostRows::pack_forward(const int *atoms, double *buffer) const
   if (asked == asked_for.end()) return 0;
   double *target = buffer;
   for (const int k : asked->second) {
-    std::memcpy(target, bytes + domain.row_of_site(site_of[atoms[k]]) * row_bytes, row_bytes);
+    rows->get(domain.row_of_site(site_of[atoms[k]]), target);
     target += row_doubles();
   }
   return static_cast<int>(target - buffer);
@@ -55,7 +54,7 @@ void GhostRows::unpack_forward(int n, int first, const double *buffer)
 {
   for (int i = first; i < first + n; i++) {
     if (!is_ghost(site_of[i])) continue;
-    std::memcpy(bytes + site_of[i] * row_bytes, buffer, row_bytes);
+    rows->set(site_of[i], buffer);
     buffer += row_doubles();
   }
 }

@@ -28,7 +28,7 @@ class GhostRows : public Exchange {
   void agree();  // on every rank, after every new list
 
   bool single_rank() const override;
-  void forward(void *rows, std::size_t row_bytes) override;
+  void forward(Rows &rows, std::size_t row_bytes) override;
   void reverse(double *rows, int width) override;
 
   // What LAMMPS calls of the pair style while one of the above runs; all return the doubles written.
@@ -49,7 +49,7 @@ class GhostRows : public Exchange {
 
   // of the exchange that is running
   bool agreeing = false;
-  char *bytes = nullptr;  // forward
+  Rows *rows = nullptr;  // forward
   std::size_t row_bytes = 0;
   double *gradients = nullptr;  // reverse
   int width = 0;
