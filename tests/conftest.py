@@ -47,11 +47,11 @@ def mlffd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 
 def random_student(
-    seed: int = 0, dtype: torch.dtype = torch.float64, n_interactions: int = 3
+    seed: int = 0, dtype: torch.dtype = torch.float64, n_interactions: int = 3, n_features: int = 16
 ) -> StudentForceField:
     """A small student in which every term matters: random weights, random E0, and scales that are not one."""
     torch.manual_seed(seed)
-    student = StudentForceField(16, n_interactions, 8, cutoff=4.0, max_z=20, elements=ELEMENTS)
+    student = StudentForceField(n_features, n_interactions, 8, cutoff=4.0, max_z=20, elements=ELEMENTS)
     student.set_scales({z: -10.0 * z - 0.123456789 for z in ELEMENTS}, energy_scale=1.3, mean_neighbors=9.0)
     return student.to(dtype).eval().requires_grad_(False)
 

@@ -83,6 +83,7 @@ class Cluster:
         self.barrier = threading.Barrier(len(domains))
         self.shared = np.zeros((n_atoms, library.mlffd_n_features(self.model.address) * 5), np.float32)
         self.n_calls = [0] * len(domains)
+        self.widths: list[list[int]] = [[] for _ in domains]
 
     def run(self) -> list[Any]:
         """What each domain gives: (energy, forces, virial, atomic energies, atomic virials), or the error it raised."""
@@ -108,6 +109,7 @@ class Cluster:
         @Exchange
         def exchange(_context: Any, rows: Any, n_rows: int, width: int) -> int:
             self.n_calls[rank] += n_rows == domain.n_rows  # else the number of calls is found to be wrong
+            self.widths[rank].append(width)
             values = np.zeros(width, np.float32)
             for row, owner in enumerate(domain.owners[: domain.n_own]):
                 check(library.mlffd_rows_get(rows, row, values.ctypes.data))
@@ -157,6 +159,12 @@ def test_domains_agree_with_the_whole(
 ) -> None:
     path = export(random_student(n_interactions=n_interactions), tmp_path / "student.pt")
     compare(path, box_of_atoms(150), n_domains, 4.0, images_share_rows)
+
+
+@pytest.mark.parametrize("n_features", [18, 34])
+def test_features_that_do_not_fill_the_last_register(tmp_path: Path, n_features: int) -> None:
+    path = export(random_student(n_features=n_features), tmp_path / "student.pt")
+    compare(path, box_of_atoms(150), 2, 4.0, images_share_rows=True)
 
 
 def test_cells_smaller_than_the_cutoff_in_two_domains(random_artifact: Path) -> None:
@@ -304,7 +312,9 @@ def test_an_error_in_one_domain_does_not_leave_the_others_waiting(random_artifac
     atoms = box_of_atoms(150)
     domains = [Domain(atoms, slab, 4.0) for slab in split(atoms, 2)]
     domains[0].numbers[3] = 92
-    outcomes = Cluster(random_artifact, domains, len(atoms)).run()
+    cluster = Cluster(random_artifact, domains, len(atoms))
+    outcomes = cluster.run()
+    assert cluster.widths[0] == cluster.widths[1]  # both sides of a message
     assert isinstance(outcomes[0], StructureError)
     assert "atom 3 has atomic number 92" in str(outcomes[0])
     assert not isinstance(outcomes[1], Exception)  # its numbers mean nothing, but it came back
