@@ -47,11 +47,11 @@ def write_input_files(
 
     Example:  mlffd lammps input water.xyz --model tiny
     """
-    from mlff_distiller.atomic_file import make_folder
+    from mlff_distiller.atomic_file import new_folder
     from mlff_distiller.data.structures import read_structures
     from mlff_distiller_lammps.script import write_input
 
     _, atoms = read_structures([structure])[0]
-    make_folder(output)
-    script, data = write_input(atoms, model, output, structure.stem, temperature)
+    with new_folder(output):
+        script, data = write_input(atoms, model, output, structure.stem, temperature)
     console.print(f"wrote {script} and {data}; run: lmp -in {script.name}", soft_wrap=True)

@@ -101,19 +101,19 @@ def evaluate_model(
     dataset = read_any(path, LabelKeys.parse(keys) if keys else None)
     with new_folder(output) if output is not None else nullcontext():
         energy, forces = predict_with_progress(model, dataset, max_atoms, console)
-    evaluations = [evaluate_predictions(dataset, energy, forces, model)]
-    if teacher is not None and output is not None:
-        structures = dataset if is_hdf5(path) else _read_frames(path)
-        kept, labelled = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
-        rows = np.isin(dataset.batch, kept)
-        evaluations += [
-            evaluate_predictions(labelled, energy[kept], forces[rows], model, teacher),
-            evaluate_predictions(
-                labelled, dataset.energy[kept], dataset.forces[rows].astype(np.float64), "labels", teacher
-            ),
-        ]
-    if output is not None:
-        _write_evaluation(output, path, evaluations)
+        evaluations = [evaluate_predictions(dataset, energy, forces, model)]
+        if teacher is not None and output is not None:
+            structures = dataset if is_hdf5(path) else _read_frames(path)
+            kept, labelled = ask_teacher(structures, teacher, labels_path(output, teacher), n_jobs)
+            rows = np.isin(dataset.batch, kept)
+            evaluations += [
+                evaluate_predictions(labelled, energy[kept], forces[rows], model, teacher),
+                evaluate_predictions(
+                    labelled, dataset.energy[kept], dataset.forces[rows].astype(np.float64), "labels", teacher
+                ),
+            ]
+        if output is not None:
+            _write_evaluation(output, path, evaluations)
     return measure_accuracy(dataset, energy, forces), evaluations
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from mlff_distiller.atomic_file import new_folder, replace_file
 from mlff_distiller.commands.progress import progress_bars
 from mlff_distiller.data.student_teacher import student_teacher
-from mlff_distiller.data.teachers import load_teacher
-from mlff_distiller.data.trajectory_frames import read_evenly
+from mlff_distiller.data.teachers import Teacher, load_teacher
+from mlff_distiller.data.trajectory_frames import TrajectoryFrames, read_evenly
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.audit import FACTOR, Audit, audit_frames
 from mlff_distiller.evaluation.audit_figure import draw_audit
@@ -80,26 +80,11 @@ def audit_with_progress(
     matching_regime(
         metadata, 0.0, settings.regime
     )  # no held-out errors, no such regime: here, before any work
-    earlier_improvement(output)  # and so for files of others
-    teacher_name, options = _teacher_of(metadata, teacher)
-    labeller = load_teacher(teacher_name, **options)
-    student = student_teacher(str(path))
-    with new_folder(output), progress_bars(console, "frames") as progress:
-        reading = progress.add_task(f"reading {trajectory.name}", total=None)
-        source = read_evenly(
-            trajectory, settings.n_frames, lambda done: progress.update(reading, completed=done)
-        )
-        progress.update(reading, total=source.n_read)
-        labelling = progress.add_task(f"labelling with {labeller.name}", total=len(source.frames))
-        audit = audit_frames(
-            source,
-            student,
-            labeller,
-            metadata,
-            settings.factor,
-            settings.regime,
-            lambda done: progress.update(labelling, completed=done),
-        )
+    with new_folder(output):
+        earlier_improvement(output)  # and so for files of others
+        teacher_name, options = _teacher_of(metadata, teacher)
+        labeller = load_teacher(teacher_name, **options)
+        source, audit = _audit_trajectory(trajectory, path, labeller, metadata, settings, console)
     run = AuditedRun(
         model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller, options
     )
@@ -112,6 +97,35 @@ def audit_with_progress(
         run,
         files + write_improvement(audit, run, output, settings.n_worst, settings.rehearsal),
     )
+
+
+def _audit_trajectory(
+    trajectory: Path,
+    student: Path,
+    labeller: Teacher,
+    metadata: Metadata,
+    settings: AuditSettings,
+    console: Console,
+) -> tuple[TrajectoryFrames, Audit]:
+    """The frames that are audited, and what was found."""
+    calculator = student_teacher(str(student))
+    with progress_bars(console, "frames") as progress:
+        reading = progress.add_task(f"reading {trajectory.name}", total=None)
+        source = read_evenly(
+            trajectory, settings.n_frames, lambda done: progress.update(reading, completed=done)
+        )
+        progress.update(reading, total=source.n_read)
+        labelling = progress.add_task(f"labelling with {labeller.name}", total=len(source.frames))
+        audit = audit_frames(
+            source,
+            calculator,
+            labeller,
+            metadata,
+            settings.factor,
+            settings.regime,
+            lambda done: progress.update(labelling, completed=done),
+        )
+    return source, audit
 
 
 def card_text(model: str, evidence: Sequence[Path]) -> str:

@@ -135,7 +135,8 @@ def _without_stereo_marks(molecule: str) -> str:
     """One text for stereoisomers, as RDKit writes them; files keep their names.
 
     By text and not by RDKit, so that a split is the same where RDKit is not installed. Isomers whose atoms RDKit writes in
-    another order stay apart: of 830 sets of isomers of the recipes' molecules, 7.
+    another order stay apart: of 830 sets of isomers of the recipes' molecules, 7 (no
+    command counts them).
     """
     return molecule if molecule.startswith(FILE) else _STEREO_MARKS.sub(lambda mark: mark[1] or "", molecule)
 

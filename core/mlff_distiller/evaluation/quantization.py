@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlff_distiller.atomic_file import make_folder
+from mlff_distiller.atomic_file import new_folder
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.benchmark.formats import EXPORTED, export_schemes
@@ -101,10 +101,10 @@ def quantize_student(
         )
     if len(dataset) == 0:
         raise ConfigError("expected labelled structures to measure errors on, got an empty dataset")
-    make_folder(folder)
-    done = progress.stage("export", 1)
-    files = export_schemes(path, [EXPORTED, *schemes], folder)
-    done()
+    with new_folder(folder):
+        done = progress.stage("export", 1)
+        files = export_schemes(path, [EXPORTED, *schemes], folder)
+        done()
     potentials = {scheme: OnnxPotential(file, threads) for scheme, file in files.items()}
     predictions = _predict(potentials, dataset, progress)
     times = _time(path.stem, potentials, dataset, batches, rounds, threads, progress)
