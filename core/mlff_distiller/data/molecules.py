@@ -40,7 +40,7 @@ _SCAFFOLDS = _fragments("""
     c1ccc2occc2c1{} c1ccc2ncccc2c1{} Cn1cc({})c2ccccc12
 """)
 
-_SUBSTITUENTS = _fragments("""
+SUBSTITUENTS = _fragments("""
     F Cl C O N S C#N C=O C(=O)O C(N)=O OC NC N(C)C SC C(C)=O C(=O)OC OC(C)=O NC(C)=O [N+](=O)[O-] N=C=O
     S(C)(=O)=O S(N)(=O)=O C(F)(F)F OC(F)(F)F C=C C#C CO CN CCl CF P(C)C P(C)(C)=O P(=O)(OC)OC OP(=O)(OC)OC
     NC(N)=O C=NO N=[N+]=[N-] SC#N C(N)=S SSC S(C)=O C7CC7 N7CCOCC7 c7ccccc7 n7cccn7 c7ncco7 c7cccs7
@@ -95,7 +95,7 @@ def _thinned(rows: Sequence[Row], columns: Sequence[Column], step: int) -> Itera
 
 def _substituted() -> Iterator[str]:
     """Scaffolds with one and with two functional groups."""
-    for scaffold, group in _thinned(_SCAFFOLDS, _SUBSTITUENTS, step=6):
+    for scaffold, group in _thinned(_SCAFFOLDS, SUBSTITUENTS, step=6):
         yield scaffold.format(group)
     for scaffold, pair in _thinned(_TWO_SLOT_SCAFFOLDS, _PAIRS, step=11):
         yield scaffold.format(*pair)
@@ -112,7 +112,7 @@ def _acylated() -> Iterator[str]:
 def _full_grids() -> Iterator[str]:
     """Every product of the lists that `_substituted` and `_acylated` thin."""
     for template, groups in chain(
-        product(_SCAFFOLDS, _SUBSTITUENTS), product(_AMINES + _ALCOHOLS_AND_THIOLS, _ACYL_GROUPS)
+        product(_SCAFFOLDS, SUBSTITUENTS), product(_AMINES + _ALCOHOLS_AND_THIOLS, _ACYL_GROUPS)
     ):
         yield template.format(groups)
     for template, pair in product(_TWO_SLOT_SCAFFOLDS, _PAIRS):

@@ -26,7 +26,7 @@ MAX_DIRECTIONS = 100  # a miss is rare: it takes a hole in a molecule that lets 
 def cluster_frames(
     molecules: Sequence[Atoms], teacher: Teacher, rng: np.random.Generator, settings: ContactConfig
 ) -> Iterator[Atoms]:
-    """Labelled frames of one cluster: as placed, then ``n_dynamics`` frames of dynamics from there."""
+    """Labelled frames of one cluster: as placed ("dimer"), then ``n_dynamics`` of dynamics from there ("dimer-300K")."""
     regime = "dimer" if len(molecules) == 2 else "cluster"
     system = place(molecules, rng, settings)
     yield labelled(system, teacher, regime)
@@ -38,7 +38,7 @@ def cluster_frames(
     dynamics = langevin(system, settings.temperature, TIME_STEP, FRICTION, rng)
     for _ in range(settings.n_dynamics):
         dynamics.run(settings.dynamics_steps)
-        yield labelled(system, teacher, regime)
+        yield labelled(system, teacher, f"{regime}-{settings.temperature:.0f}K")
 
 
 def place(molecules: Sequence[Atoms], rng: np.random.Generator, settings: ContactConfig) -> Atoms:

@@ -128,7 +128,8 @@ class ContactConfig:
     """``n`` groups of ``size`` molecules, ``distance_min`` to ``distance_max`` Å (log-uniform) apart.
 
     Partners are drawn from the molecules of the run with at most ``max_partner_heavy_atoms`` heavy atoms.
-    Each group gives ``n_dynamics`` more frames, ``dynamics_steps`` steps at ``temperature`` (K) apart.
+    Each group gives ``n_dynamics`` more frames, ``dynamics_steps`` steps at ``temperature`` (K) apart, whose regime has the
+    temperature in it: ``dimer-300K``.
     """
 
     n: Count
