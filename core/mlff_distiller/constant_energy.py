@@ -13,6 +13,7 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
+from mlff_distiller.data.structures import from_arrays, to_arrays
 from mlff_distiller.units import FS_PER_PS
 
 LINEAR = (
@@ -128,10 +129,10 @@ def run_nve(atoms: Atoms, settings: NVESettings, report: Callable[[int], None] |
 
 
 def start_velocities(atoms: Atoms, settings: NVESettings) -> None:
-    """Thermal velocities, unless there is no equilibration and the structure has velocities of its own."""
+    """Thermal velocities without drift, or the structure's own without it, where it has some and there is no equilibration."""
     if settings.n_equilibration > 0 or not atoms.get_momenta().any():
         thermalize_momenta(atoms, settings.temperature, rng=np.random.default_rng(settings.seed))
-        stop_drifting(atoms)
+    stop_drifting(atoms)
 
 
 def stop_drifting(atoms: Atoms) -> None:
@@ -158,6 +159,10 @@ def inertia_tensor(atoms: Atoms) -> np.ndarray:
 
 
 def append_frame(path: Path, atoms: Atoms) -> None:
-    """One more frame of an extended XYZ trajectory: elements, positions and cell."""
-    frame = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    write(path, frame, format="extxyz", append=True)
+    """One more frame of an extended XYZ trajectory, as `trajectory_frame`."""
+    write(path, trajectory_frame(atoms), format="extxyz", append=True)
+
+
+def trajectory_frame(atoms: Atoms) -> Atoms:
+    """Elements, positions and cell, and the charges and spins that a teacher needs to label the frame."""
+    return from_arrays(to_arrays(atoms))

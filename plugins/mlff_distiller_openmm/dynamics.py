@@ -11,7 +11,14 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
 
-from mlff_distiller.constant_energy import FRICTION, EnergyTrace, NVESettings, start_velocities, stop_drifting
+from mlff_distiller.constant_energy import (
+    FRICTION,
+    EnergyTrace,
+    NVESettings,
+    start_velocities,
+    stop_drifting,
+    trajectory_frame,
+)
 from mlff_distiller.errors import require
 from mlff_distiller_openmm.conversions import ANGSTROM, FS, PS
 from mlff_distiller_openmm.models import Model
@@ -117,4 +124,4 @@ def _open_trajectory(path: Path | None) -> AbstractContextManager[TextIO | None]
 
 def _write_frame(stream: TextIO | None, atoms: Atoms) -> None:
     if stream is not None:
-        write_extxyz(stream, [atoms], columns=["symbols", "positions"], write_results=False)
+        write_extxyz(stream, [trajectory_frame(atoms)], write_results=False)

@@ -46,7 +46,9 @@ def test_frames_of_an_ion_are_not_labelled_anew(tmp_path: Path, molecule_id: str
     )
 
 
-@pytest.mark.parametrize("molecule_id", ["[NH3+]CC([O-])=O", "C[C@@H](O)F", "ice-1.cif", "C#[13CH]", ""])
+@pytest.mark.parametrize(
+    "molecule_id", ["[NH3+]CC([O-])=O", "C[C@@H](O)F", "file:md[run-2].xyz", "C#[13CH]", ""]
+)
 def test_neutral_molecules_and_files_are(tmp_path: Path, molecule_id: str) -> None:
     label_structures(
         Dataset.from_atoms([frame(molecule_id)]),

@@ -186,6 +186,7 @@ def test_the_least_that_a_file_may_hold(foreign):
 
 def test_stress_as_matrices_without_a_mask(foreign, put):
     put(foreign, "/structures/cells", np.tile(np.diag([9.0, 9, 9]), (2, 1, 1)))
+    put(foreign, "/structures/pbc", np.ones((2, 3), dtype=bool))
     matrix = np.array([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]])
     put(foreign, "/labels/stress", np.stack([matrix, np.full((3, 3), np.nan)]))
     np.testing.assert_array_equal(read_dataset(foreign).stress, [[1, 2, 3, 4, 5, 6], [np.nan] * 6])
@@ -193,9 +194,16 @@ def test_stress_as_matrices_without_a_mask(foreign, put):
 
 def test_the_mask_says_which_stress_counts(foreign, put):
     put(foreign, "/structures/cells", np.tile(np.diag([9.0, 9, 9]), (2, 1, 1)))
+    put(foreign, "/structures/pbc", np.ones((2, 3), dtype=bool))
     put(foreign, "/labels/stress", np.array([[1.0, 2, 3, 4, 5, 6], [0.0] * 6]))
     put(foreign, "/labels/stress_mask", np.array([1, 0], dtype=np.int8))
     np.testing.assert_array_equal(read_dataset(foreign).stress, [[1, 2, 3, 4, 5, 6], [np.nan] * 6])
+
+
+def test_cells_alone_do_not_say_what_is_periodic(foreign, put):
+    put(foreign, "/structures/cells", np.tile(np.diag([9.0, 9, 9]), (2, 1, 1)))
+    with pytest.raises(DatasetError, match="does not say which structures are periodic"):
+        read_dataset(foreign)
 
 
 def test_a_stress_without_a_volume_is_dropped(foreign, put):
@@ -261,7 +269,10 @@ def test_units_of_this_package_pass(foreign, units):
     assert len(read_dataset(foreign)) == 2
 
 
-@pytest.mark.parametrize("units", ["kcal/mol", "Hartree, Bohr", "eV, nm", "meV", "energy: Ha"])
+@pytest.mark.parametrize(
+    "units",
+    ["kcal/mol", "Hartree, Bohr", "eV, nm", "meV", "energy: Ha", "a.u.", "eV/atom, eV/Å", "eV per atom"],
+)
 @pytest.mark.parametrize(
     ("where", "key"), [("/metadata", "units"), ("/labels/energy", "unit"), ("/", "UNITS")]
 )

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -24,10 +25,16 @@ from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset, write_dataset
 from mlff_distiller.data.splitting import split_by_molecule
 from mlff_distiller.distill import DistillConfig, distill
-from mlff_distiller.distill.config import matching_files
-from mlff_distiller.distill.data import check_teachers, prepare_parts, read_smiles, split_smiles
+from mlff_distiller.distill.config import DataConfig, matching_files
+from mlff_distiller.distill.data import (
+    check_sources,
+    check_teachers,
+    prepare_parts,
+    read_smiles,
+    split_smiles,
+)
 from mlff_distiller.distill.guide import mix_labels, mixed_sha256
-from mlff_distiller.distill.run import _unseen
+from mlff_distiller.distill.run import _tests_unseen_molecules, _unseen
 from mlff_distiller.errors import ConfigError, DistillerError
 from mlff_distiller.evaluation.metrics import measure_accuracy, predict_dataset
 from mlff_distiller.export.artifact import Provenance
@@ -323,6 +330,25 @@ def test_several_devices_without_torchrun(tmp_path: Path, monkeypatch: pytest.Mo
         distill(settings, tmp_path, show_progress=False)
 
 
+def test_torchrun_without_several_devices(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="each would train the whole student"):
+        distill(config(data={"datasets": [str(labels)]}), tmp_path, show_progress=False)
+
+
+def test_too_few_structure_files_are_refused_before_any_work(tmp_path: Path) -> None:
+    """Files of one name in several folders are several structures; frames of one file are of one."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        ase.io.write(tmp_path / name / "start.xyz", [molecule("H2O")] * 4)
+    files = [str(tmp_path / name / "start.xyz") for name in ("a", "b", "c")]
+    check_sources(DataConfig(structures=files))
+    with pytest.raises(DistillerError, match="at least 3 different molecules"):
+        check_sources(DataConfig(structures=files[:2]))
+
+
 def test_other_molecules_in_the_same_folder(tmp_path: Path) -> None:
     lists = {name: tmp_path / f"{name}.smi" for name in ("train", "valid", "test")}
     for path, smiles in zip(lists.values(), ("C", "CC", "CO"), strict=True):
@@ -491,8 +517,9 @@ def test_two_processes_train_one_student(labels: Path, tmp_path: Path) -> None:
 
 def test_sampling_under_torchrun_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    settings = config(data={"molecules": ["C", "CC", "CO"]}, training={"devices": "auto"})
     with pytest.raises(ConfigError, match="sample first"):
-        distill(config(data={"molecules": ["C", "CC", "CO"]}), tmp_path / "run", show_progress=False)
+        distill(settings, tmp_path / "run", show_progress=False)
 
 
 def test_fine_tuning_takes_over_the_zero_of_energy(
@@ -546,6 +573,29 @@ def test_curvature_pairs_without_names_are_told_apart_by_their_formulas() -> Non
     assert len(kept) == 2 * len(parts["train"])
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "unseen"),
+    [
+        ("CCO", "COC", True),  # isomers with names are different molecules
+        ("CCO", "CCO", False),
+        ("file:a.xyz", "file:b.xyz", False),
+        ("", "CCO", False),
+        ("file:a.xyz", "CCO", False),
+    ],
+)
+def test_compositions_decide_where_names_do_not_say_the_molecule(train: str, test: str, unseen: bool) -> None:
+    frame = make_dataset(1)
+    parts = {
+        name: replace(frame, molecule_id=np.array([molecule_id]))
+        for name, molecule_id in (("train", train), ("valid", train), ("test", test))
+    }
+    assert _tests_unseen_molecules(parts) == unseen
+    assert (
+        len(_unseen(replace(frame, molecule_id=np.array([train])), {**parts, "valid": parts["test"]}))
+        == unseen
+    )
+
+
 def test_molecules_are_not_called_unseen_that_the_start_may_have_seen(labels: Path, tmp_path: Path) -> None:
     data = {"datasets": [str(labels)], "fractions": [0.5, 0.25, 0.25]}
     (first,) = distill(config(data=data), tmp_path / "first", show_progress=False)
@@ -594,3 +644,8 @@ def test_labels_without_a_recorded_teacher_are_warned_of(caplog: pytest.LogCaptu
     assert "others do not say of which teacher they are" in caplog.text
     with pytest.raises(ConfigError, match="different teachers"):
         check_teachers([replace(dataset, metadata={"teacher": name}) for name in ("gfn2-xtb", "orb")])
+    settings = [
+        {"teacher": "gfn2-xtb", "teacher_settings": f'{{"electronic_temperature": {t}}}'} for t in (300, 5000)
+    ]
+    check_teachers([replace(dataset, metadata=metadata) for metadata in settings])
+    assert "labels of gfn2-xtb differ in teacher_settings" in caplog.text

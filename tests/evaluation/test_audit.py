@@ -20,9 +20,11 @@ from ase.build import molecule
 from ase.calculators.calculator import Calculator, all_changes
 from tests.training.conftest import make_dataset
 
+from mlff_distiller.commands.trust import _warn_of_other_settings
 from mlff_distiller.configuration import load_config
+from mlff_distiller.constant_energy import append_frame
 from mlff_distiller.data.schema import read_dataset, write_dataset
-from mlff_distiller.data.teachers import Teacher
+from mlff_distiller.data.teachers import Teacher, load_teacher
 from mlff_distiller.data.trajectory_frames import SPARE, TrajectoryFrames, read_evenly
 from mlff_distiller.distill import DistillConfig
 from mlff_distiller.errors import ConfigError, DatasetError, StructureError
@@ -332,6 +334,32 @@ def test_unreadable_files_get_a_sentence(tmp_path: Path) -> None:
         read_evenly(tmp_path / "two.xyz", 5)
     with pytest.raises(ConfigError, match="at least one frame"):
         read_evenly(tmp_path / "two.xyz", 0)
+    (tmp_path / "ion.xyz").write_text("1\ncharge=1\nNa 0.0 0.0 0.0\n")
+    with pytest.raises(DatasetError, match="frame 0: atoms.info.'charge'. is 1"):
+        read_evenly(tmp_path / "ion.xyz", 5)
+
+
+def test_charges_and_spins_stay_with_the_frames_of_a_run(tmp_path: Path) -> None:
+    atoms = molecule("NH3")
+    atoms.set_initial_charges([1.0, 0.0, 0.0, 0.0])
+    atoms.set_initial_magnetic_moments([1.0, 0.0, 0.0, 0.0])
+    for _ in range(2):
+        append_frame(tmp_path / "ion.xyz", atoms)
+    (frame, _) = read_evenly(tmp_path / "ion.xyz", 2).frames
+    assert frame.get_initial_charges().tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert frame.get_initial_magnetic_moments().tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_other_settings_of_the_teacher_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("tblite")
+    teacher = load_teacher("gfn2-xtb")
+    recorded = metadata()
+    recorded.provenance.teacher.update(teacher.metadata())
+    _warn_of_other_settings(teacher, recorded)
+    assert not caplog.text
+    recorded.provenance.teacher["teacher_settings"] = '{"electronic_temperature": 5000}'
+    _warn_of_other_settings(teacher, recorded)
+    assert "other settings of gfn2-xtb" in caplog.text
 
 
 def test_recipe_is_valid_yaml_with_plain_types(tmp_path: Path) -> None:

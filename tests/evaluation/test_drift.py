@@ -9,7 +9,7 @@ from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.md.velocitydistribution import thermalize_momenta
 
-from mlff_distiller.constant_energy import EnergyTrace, NVESettings, run_nve, stop_drifting
+from mlff_distiller.constant_energy import EnergyTrace, NVESettings, run_nve, start_velocities, stop_drifting
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.evaluation.drift import fit_drift
 
@@ -77,6 +77,15 @@ def test_equilibration_has_the_temperature_that_was_asked_for() -> None:
         kinetic.append(run_nve(atoms, settings).kinetic.mean())
     temperature = 2 * np.mean(kinetic) / ((3 * 8 - 6) * units.kB)
     assert temperature == pytest.approx(300.0, rel=0.15)
+
+
+def test_own_velocities_lose_what_degrees_of_freedom_do_not_count() -> None:
+    atoms = molecule("C2H6")
+    thermalize_momenta(atoms, 300.0, rng=np.random.default_rng(0))
+    start_velocities(atoms, NVESettings(n_steps=400, n_equilibration=0))
+    np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(atoms.get_angular_momentum(), 0.0, atol=1e-12)
+    assert atoms.get_kinetic_energy() > 0.1
 
 
 @pytest.mark.parametrize("axis", ["x", "y", "z", (1, 2, 3)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from mlff_distiller.evaluation.training_regime import matching_regime
 from mlff_distiller.export.artifact import UNNAMED_TEACHER, Metadata, read_metadata
 from mlff_distiller.export.identity import artifact_identity
 from mlff_distiller.registry import artifact_path
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def audit_with_progress(
         earlier_improvement(output)  # and so for files of others
         teacher_name, options = _teacher_of(metadata, teacher)
         labeller = load_teacher(teacher_name, **options)
+        _warn_of_other_settings(labeller, metadata)
         source, audit = _audit_trajectory(trajectory, path, labeller, metadata, settings, console)
     run = AuditedRun(
         model, artifact_identity(path), metadata, trajectory, source.n_read, source.stopped, labeller, options
@@ -147,6 +151,17 @@ def write_card(model: str, evidence: Sequence[Path], output: Path) -> Path:
     """Write `card_text` to a file; returns its path."""
     replace_file(output, [card_text(model, evidence).encode()])
     return output
+
+
+def _warn_of_other_settings(teacher: Teacher, metadata: Metadata) -> None:
+    recorded, settings = metadata.provenance.teacher, teacher.metadata()["teacher_settings"]
+    if recorded.get("teacher") == teacher.name and recorded.get("teacher_settings", settings) != settings:
+        logger.warning(
+            "the labels that the student learnt were made with other settings of %s: %s; here it has %s",
+            teacher.name,
+            recorded["teacher_settings"],
+            settings,
+        )
 
 
 def _teacher_of(metadata: Metadata, name: str | None) -> tuple[str, dict[str, Any]]:

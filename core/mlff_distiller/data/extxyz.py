@@ -26,6 +26,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from mlff_distiller.atomic_file import replace_file
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.schema import read_dataset
+from mlff_distiller.data.structures import info_text
 from mlff_distiller.data.teachers.charge import total_charge
 from mlff_distiller.data.validation import check_file, validate
 from mlff_distiller.errors import ConfigError, DatasetError
@@ -206,7 +207,7 @@ def _labelled(atoms: ase.Atoms, index: int, keys: LabelKeys, source: str) -> ase
     stress = _stress(atoms, found, resolved, f"{source}: frame {index}")
     if stress is not None:
         labels["stress"] = stress
-    info = {name: _text(atoms.info[name]) for name in ("molecule_id", "regime") if name in atoms.info}
+    info = {name: info_text(atoms.info[name]) for name in ("molecule_id", "regime") if name in atoms.info}
     frame = ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=info)
     frame.calc = SinglePointCalculator(frame, **labels)
     return frame
@@ -246,13 +247,6 @@ def _check_found(frames: list[ase.Atoms], keys: LabelKeys, source: str) -> None:
         raise DatasetError(
             f"{source}: expected the key {name!r} in frames with a cell, got none. Fix --keys."
         )
-
-
-def _text(value: object) -> str:
-    """A string that ASE may have parsed as something else: the molecule F comes as False."""
-    if isinstance(value, bool):
-        return "T" if value else "F"
-    return str(value)
 
 
 def _frame_text(dataset: Dataset, index: int) -> str:

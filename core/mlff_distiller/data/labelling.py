@@ -125,6 +125,8 @@ def _named(structures: Dataset | Sequence[str | Path | Atoms]) -> list[tuple[str
 
 def _formal_charge(smiles: str) -> int:
     """The sum of the charges in a SMILES, which stand at the end of its brackets: [NH4+], [Ca++], [O-2:1]."""
+    if smiles.startswith(FILE):
+        return 0
     charges = re.findall(r"\[[^\[\]]*?([+-]+)(\d*)(?::\d+)?\]", smiles)
     return sum(
         (1 if signs[0] == "+" else -1) * (int(size) if size else len(signs)) for signs, size in charges

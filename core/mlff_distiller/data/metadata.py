@@ -23,6 +23,8 @@ _QUANTITY_WORDS = {
     *("energy", "energies", "force", "forces", "stress", "stresses", "virial", "position", "positions"),
     *("length", "lengths", "cell", "cells", "distance", "distances", "mass", "time", "per", "atom"),
 }
+# Made of such words all the same: atomic units, and energies that are no totals
+_FOREIGN_UNITS = re.compile(r"\ba\W*u\b|\bev\s*(/|per)\s*atom\b")
 
 
 def write_metadata(group: h5py.Group, metadata: Mapping[str, str], source: str) -> None:
@@ -87,11 +89,12 @@ def _check_units_of(node: h5py.Group | h5py.Dataset, where: str) -> None:
     for key, value in node.attrs.items():
         if "unit" not in key.lower():
             continue
-        words = re.findall(r"[^\W\d_]+", _text(value).lower())
-        if not set(words) <= _UNIT_WORDS | _QUANTITY_WORDS:
+        text = _text(value).lower()
+        words = re.findall(r"[^\W\d_]+", text)
+        if _FOREIGN_UNITS.search(text) or not set(words) <= _UNIT_WORDS | _QUANTITY_WORDS:
             raise DatasetError(
                 f"{where}: attribute {key!r}: expected eV and Å (as in {UNITS!r}), got {_text(value)!r}. "
-                "Convert the energies, forces and positions, and set the attribute to that."
+                "Convert the energies (totals, not per atom), forces and positions, and set the attribute to that."
             )
 
 

@@ -60,10 +60,26 @@ def options_json(options: Mapping[str, Any] | None) -> str:
     return json.dumps(dict(options or {}), sort_keys=True)
 
 
-@lru_cache(maxsize=1)
 def worker_teacher(name: str, options: str) -> Teacher:
-    """The teacher of this process, loaded once; ``options`` as `options_json` gives them."""
+    """The teacher of this process, loaded once, and again when its file (``student:FILE``, ``mace:FILE``) is another.
+
+    ``options`` as `options_json` gives them.
+    """
+    return _loaded_teacher(name, options, _file_state(name.partition(":")[2]))
+
+
+@lru_cache(maxsize=1)
+def _loaded_teacher(name: str, options: str, _state: tuple[int, int] | None) -> Teacher:
     return load_teacher(name, **json.loads(options))
+
+
+def _file_state(path: str) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None without a file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def task_result(frames: Sequence[Atoms], failures: Mapping[str, int], example: str = "") -> TaskResult:

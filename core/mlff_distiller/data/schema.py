@@ -126,7 +126,7 @@ def _arrays_of(dataset: Dataset) -> dict[str, np.ndarray]:
 def _read(arrays: _Arrays) -> Dataset:
     """The dataset in an open file: its arrays have the right shape, their content is not checked yet."""
     cells = arrays.shaped("cells") if arrays.has(PATHS["cells"]) else np.zeros((arrays.n_structures, 3, 3))
-    pbc = arrays.shaped("pbc") if arrays.has(PATHS["pbc"]) else np.zeros((arrays.n_structures, 3), dtype=bool)
+    pbc = arrays.pbc(cells)
     arrays.check_forces_splits()
     check_units(arrays.file, ["/structures", "/labels", GROUP, *PATHS.values()], arrays.source)
     return Dataset(
@@ -164,6 +164,17 @@ class _Arrays:
         values = load(self.file, PATHS[field], dtype, self.source)
         self._check_shape(values, shape, PATHS[field])
         return values
+
+    def pbc(self, cells: np.ndarray) -> np.ndarray:
+        """Which cell vectors are periodic, (S, 3); none without cells, but cells do not say."""
+        if self.has(PATHS["pbc"]):
+            return self.shaped("pbc")
+        if cells.any():
+            raise DatasetError(
+                f"{self.source}: has {PATHS['cells']} but no {PATHS['pbc']}, so it does not say which structures are periodic. "
+                "Write it, (S, 3) of true and false: all false for molecules in a box"
+            )
+        return np.zeros((self.n_structures, 3), dtype=bool)
 
     def check_forces_splits(self) -> None:
         """Forces are stored per atom, so that their splits can only be those of the atoms."""

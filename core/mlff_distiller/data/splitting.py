@@ -11,7 +11,8 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ PARTS: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test"
 
 _STEREO_MARKS = re.compile(r"\[([A-Z])@{1,2}H?\]|[@/\\]")  # [C@H] is C
 
+_FORMULA = "formula:"  # begins what a structure without an id goes by
 FILE = "file:"  # begins the id of a structure that is named by its file, whose dots do not part molecules
 
 
@@ -98,15 +100,51 @@ def molecules_by_structure(dataset: Dataset) -> list[tuple[str, ...]]:
     """The molecules in each structure, S tuples, whose stereoisomers count as one; one without an id is named by its formula."""
     components: list[tuple[str, ...]] = []
     known: dict[tuple[str, str], tuple[str, ...]] = {}
-    for i, key in enumerate(zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True)):
+    keys = zip(dataset.molecule_id.tolist(), dataset.regime.tolist(), strict=True)
+    for key, formula in zip(keys, _formulas(dataset), strict=True):
         if not key[0]:
-            rows = slice(dataset.splits[i], dataset.splits[i + 1])
-            components.append((f"formula:{Symbols(dataset.atomic_numbers[rows]).get_chemical_formula()}",))
+            components.append((_FORMULA + formula,))
             continue
         if key not in known:
             known[key] = tuple(sorted({_without_stereo_marks(name) for name in molecules_in(*key)}))
         components.append(known[key])
     return components
+
+
+def shared_molecules(dataset: Dataset, others: Iterable[Dataset]) -> np.ndarray:
+    """Which structures, (S,), may be of a molecule that ``others`` have.
+
+    Molecules are compared by name. A name of a file, or none, does not say the molecule: then equal compositions count.
+    """
+    names: set[str] = set()
+    formulas: set[str] = set()
+    formulas_without_name: set[str] = set()
+    for other in others:
+        for frame, formula in zip(molecules_by_structure(other), _formulas(other), strict=True):
+            names.update(frame)
+            formulas.add(formula)
+            if not _says_molecule(frame):
+                formulas_without_name.add(formula)
+    return np.array(
+        [
+            not names.isdisjoint(frame)
+            or formula in (formulas_without_name if _says_molecule(frame) else formulas)
+            for frame, formula in zip(molecules_by_structure(dataset), _formulas(dataset), strict=True)
+        ],
+        dtype=bool,
+    )
+
+
+def _says_molecule(frame: tuple[str, ...]) -> bool:
+    return not any(name.startswith((FILE, _FORMULA)) for name in frame)
+
+
+def _formulas(dataset: Dataset) -> list[str]:
+    """The composition of each structure."""
+    return [
+        Symbols(dataset.atomic_numbers[start:end]).get_chemical_formula()
+        for start, end in pairwise(dataset.splits.tolist())
+    ]
 
 
 def _warn_of_unnamed(dataset: Dataset) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,18 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
 
     Returns:
         Pairs of name and structure. The name is ``info["molecule_id"]`` where there is one, else
-        ``file:`` and the file's name, or the formula of Atoms.
+        ``file:`` and the file's name (its path, where files in several folders have that name), or the formula of Atoms.
 
     Raises:
         DatasetError: A file cannot be read, a structure is empty or states two different charges, or there is none at all.
     """
+    sources = list(sources)
+    paths = {Path(source) for source in sources if not isinstance(source, Atoms)}
+    shared = {name for name, count in Counter(path.name for path in paths).items() if count > 1}
     named = [
-        (str(atoms.info.get("molecule_id", name)), atoms)
+        (info_text(atoms.info.get("molecule_id", name)), atoms)
         for source in sources
-        for name, frames in [_frames(source)]
+        for name, frames in [_frames(source, shared)]
         for atoms in frames
     ]
     if not named:
@@ -61,6 +65,13 @@ def read_structures(sources: Iterable[str | Path | Atoms]) -> list[tuple[str, At
         ):  # `to_arrays` leaves info out, and with it a charge that stands only there
             raise DatasetError(f"structure {index} ({name}): {problem}")
     return named
+
+
+def info_text(value: object) -> str:
+    """A string of ``info`` that ASE may have parsed as something else: the molecule F comes as False."""
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    return str(value)
 
 
 def unreadable(path: Path, error: Exception, expected: str) -> DatasetError:
@@ -80,8 +91,8 @@ def unreadable(path: Path, error: Exception, expected: str) -> DatasetError:
     return DatasetError(f"{path}: cannot be read as {expected}: {type(error).__name__}: {error}")
 
 
-def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
-    """The name of a source, and its structures."""
+def _frames(source: str | Path | Atoms, shared_names: Container[str]) -> tuple[str, Sequence[Atoms]]:
+    """The name of a source, and its structures; ``shared_names`` are those of several files."""
     if isinstance(source, Atoms):
         return source.get_chemical_formula(), [source]
     path = Path(source)
@@ -90,4 +101,6 @@ def _frames(source: str | Path | Atoms) -> tuple[str, Sequence[Atoms]]:
     except Exception as error:  # ASE's readers raise whatever their parsing meets
         problem = unreadable(path, error, "a structure file")
         raise problem from error
-    return FILE + path.name, frames if isinstance(frames, list) else [frames]
+    return FILE + (str(path) if path.name in shared_names else path.name), frames if isinstance(
+        frames, list
+    ) else [frames]

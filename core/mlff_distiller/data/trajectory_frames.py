@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.io import iread
 
 from mlff_distiller.data.structures import from_arrays, to_arrays, unreadable
+from mlff_distiller.data.teachers.charge import charge_problem
 from mlff_distiller.errors import ConfigError, DatasetError
 
 SPARE = 8  # times the frames wanted are held while the length is not known: what makes the spacing even
@@ -51,7 +52,7 @@ def read_evenly(
 
     Raises:
         ConfigError: ``n_frames`` is below 1.
-        DatasetError: No frame can be read, or the frames are not of one system.
+        DatasetError: No frame can be read, the frames are not of one system, or one states two different charges.
     """
     if n_frames < 1:
         raise ConfigError(f"expected at least one frame to read, got {n_frames}")
@@ -79,7 +80,7 @@ def read_evenly(
 
 
 def _checked(path: Path) -> Iterator[Atoms]:
-    """The frames, which must all have the atoms of the first."""
+    """The frames, which must all have the atoms of the first, and a charge where `to_arrays` looks for it."""
     first: np.ndarray | None = None
     for number, atoms in enumerate(iread(path, index=":")):
         assert isinstance(atoms, Atoms)
@@ -89,4 +90,6 @@ def _checked(path: Path) -> Iterator[Atoms]:
                 f"{path}: frame {number} ({atoms.get_chemical_formula()}) has other atoms than the frames before; "
                 "expected the frames of one system, in one order. Split the file"
             )
+        if problem := charge_problem(atoms):
+            raise DatasetError(f"{path}: frame {number}: {problem}")
         yield atoms

@@ -19,6 +19,7 @@ from mlff_distiller.data.sampling import sample_molecules, sample_structures
 from mlff_distiller.data.sampling.conformers import atomic_numbers, canonical_smiles
 from mlff_distiller.data.schema import read_dataset
 from mlff_distiller.data.splitting import PARTS, part_sizes, split_by_molecule
+from mlff_distiller.data.structures import read_structures
 from mlff_distiller.distill.config import DataConfig, DistillConfig, matching_files
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.registry import load_student
@@ -44,6 +45,7 @@ def check_teachers(datasets: Iterable[Dataset]) -> None:
     Raises:
         ConfigError: Different teachers.
     """
+    datasets = list(datasets)
     names = {name for dataset in datasets for name in _teachers(dataset)}
     recorded = sorted(names - {NOT_RECORDED})
     if len(recorded) > 1:
@@ -57,13 +59,18 @@ def check_teachers(datasets: Iterable[Dataset]) -> None:
             "another zero, and the student learns neither",
             recorded[0],
         )
+    for key in ("teacher_version", "teacher_settings"):
+        found = sorted({dataset.metadata[key] for dataset in datasets if key in dataset.metadata})
+        if len(found) > 1:
+            logger.warning("labels of %s differ in %s: %s", recorded[0], key, " and ".join(found))
 
 
 def check_sources(data: DataConfig) -> None:
-    """Whether the files that the frames come from are there.
+    """Whether the files that the frames come from are there, and structure files enough for three parts.
 
     Raises:
         ConfigError: One is not, or nothing matches a pattern.
+        DatasetError: A structure file cannot be read, or there are fewer than three.
     """
     lists = [data.molecules] if isinstance(data.molecules, str) and data.molecules != "builtin" else []
     pairs = [data.hessian_pairs] if data.hessian_pairs is not None else []
@@ -71,6 +78,8 @@ def check_sources(data: DataConfig) -> None:
     for file in [*matching_files(data.datasets), *data.structures, *parts, *lists, *pairs]:
         if not Path(file).is_file():
             raise ConfigError(f"{file}: expected a file, got nothing. Check the path.")
+    if data.structures:
+        part_sizes(len({name for name, _ in read_structures(data.structures)}), data.fractions)
 
 
 def _teachers(part: Dataset) -> set[str]:

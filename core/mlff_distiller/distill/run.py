@@ -20,7 +20,7 @@ from mlff_distiller.atomic_file import lock_folder, make_folder, replace_file
 from mlff_distiller.configuration import load_config, to_plain
 from mlff_distiller.data.dataset import Dataset
 from mlff_distiller.data.extxyz import is_labelled, read_any
-from mlff_distiller.data.splitting import molecules_by_structure, molecules_of
+from mlff_distiller.data.splitting import molecules_of, shared_molecules
 from mlff_distiller.data.statistics import fit_reference_energies, min_distances
 from mlff_distiller.distill.committee import measure_spread
 from mlff_distiller.distill.config import DistillConfig
@@ -127,10 +127,16 @@ def _check_processes(config: DistillConfig) -> None:
         raise ConfigError(
             f"training.devices is {devices}: start a process for each with torchrun (docs/training.md), or set it to 1"
         )
+    n_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if devices == 1 and n_processes > 1:
+        raise ConfigError(
+            f"torchrun started {n_processes} processes, and training.devices is 1: each would train the whole student. Set "
+            "training.devices to the number of processes on each machine"
+        )
     labelled = data.datasets or (
         data.parts and all(is_labelled(file) for part in data.parts for file in data.files_of(part))
     )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (labelled and len(config.students) == 1):
+    if n_processes > 1 and not (labelled and len(config.students) == 1):
         raise ConfigError(
             "under torchrun, train one student on labelled files: sample first with `mlffd sample` in one process"
         )
@@ -229,11 +235,8 @@ def _distill_student(
 
 
 def _tests_unseen_molecules(parts: Mapping[str, Dataset]) -> bool:
-    """Whether no molecule of the test part, by name or else by formula, is in another part."""
-    molecules = {
-        name: {m for frame in molecules_by_structure(part) for m in frame} for name, part in parts.items()
-    }
-    return molecules["test"].isdisjoint(molecules["train"] | molecules["valid"])
+    """Whether no molecule of the test part is in another part, as far as names and compositions tell."""
+    return not shared_molecules(parts["test"], [parts["train"], parts["valid"]]).any()
 
 
 def _is_unseen_by(start: str, test: Dataset) -> bool:
@@ -285,10 +288,7 @@ def _trained(
 
 def _unseen(pairs: Dataset, parts: Mapping[str, Dataset]) -> Dataset:
     """The pairs of molecules that are in no part that the student is judged by."""
-    judged_by = {
-        m for name in ("valid", "test") for frame in molecules_by_structure(parts[name]) for m in frame
-    }
-    kept = np.array([judged_by.isdisjoint(frame) for frame in molecules_by_structure(pairs)], dtype=bool)
+    kept = ~shared_molecules(pairs, [parts["valid"], parts["test"]])
     if not kept.all():
         logger.warning(
             "%d of %d frames of the curvature term are left out: their molecules are in the validation or test part",

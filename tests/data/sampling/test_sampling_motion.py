@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.vibrations import Vibrations
 
 from mlff_distiller.data.sampling.config import DynamicsConfig, ModeConfig, RattleConfig
@@ -106,6 +108,20 @@ def test_modes_are_those_of_ase(xtb: Teacher, relaxed: Callable[[str], Atoms], t
     for min_wavenumber, n_modes in ((1.0, 3), (wavenumbers[0] * 1.01, 2), (wavenumbers[2] * 1.01, 0)):
         kept = normal_modes(relaxed("O"), xtb, ModeConfig(min_wavenumber=min_wavenumber))[0]
         assert len(kept) == n_modes
+
+
+def test_modes_of_a_crystal_do_not_depend_on_its_wrapping() -> None:
+    """Turning the atoms of a cell without the cell is no rigid motion: there are 3N - 3 vibrations."""
+    crystal = bulk("Cu", cubic=True)
+    crystal.rattle(0.05, seed=1)
+    shifted = crystal.copy()
+    shifted.positions[1] += crystal.cell[0]
+    teacher = Teacher("emt", "0", "", "", EMT())
+    first, second = (
+        normal_modes(atoms, teacher, ModeConfig(min_wavenumber=1.0))[0] for atoms in (crystal, shifted)
+    )
+    assert len(first) == 9
+    np.testing.assert_allclose(first, second, rtol=1e-6)
 
 
 def test_displacements_have_boltzmann_variance(

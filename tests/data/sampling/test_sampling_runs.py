@@ -203,6 +203,21 @@ def test_arrays_there_and_back() -> None:
     assert back.get_initial_magnetic_moments().tolist() == [0, 1]
 
 
+def test_names_of_structures(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        ase.io.write(tmp_path / folder / "start.xyz", Atoms("OH"))
+    ase.io.write(tmp_path / "fluoride.xyz", Atoms("HF", info={"molecule_id": "F"}))
+    sources = [
+        tmp_path / "a" / "start.xyz",
+        tmp_path / "b" / "start.xyz",
+        tmp_path / "fluoride.xyz",
+        Atoms("N2"),
+    ]
+    names = [name for name, _ in read_structures(sources)]
+    assert names == [f"file:{sources[0]}", f"file:{sources[1]}", "F", "N2"]
+
+
 def test_unreadable_structures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("nonsense")
     for sources in ([tmp_path / "a.xyz"], [tmp_path / "missing.xyz"], [], [Atoms()]):

@@ -10,6 +10,7 @@ import torch
 from tests.conftest import ethanol, random_student
 
 from mlff_distiller import load
+from mlff_distiller.data.runs import worker_teacher
 from mlff_distiller.data.teachers import load_teacher
 from mlff_distiller.errors import ConfigError
 from mlff_distiller.export.artifact import Provenance
@@ -37,5 +38,8 @@ def test_another_student_at_the_same_path_is_another_teacher(tmp_path: Path) -> 
     versions = []
     for seed in (0, 1):
         write_artifact(random_student(seed, torch.float32), "s", Provenance(), tmp_path / "s.pt")
-        versions.append(load_teacher(f"student:{tmp_path / 's.pt'}").metadata()["teacher_version"])
+        name = f"student:{tmp_path / 's.pt'}"
+        versions.append(load_teacher(name).metadata()["teacher_version"])
+        assert worker_teacher(name, "{}").version == versions[-1], "the one that was kept in memory"
+        assert worker_teacher(name, "{}") is worker_teacher(name, "{}")
     assert versions[0] != versions[1]

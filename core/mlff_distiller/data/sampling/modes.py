@@ -38,7 +38,7 @@ def thermal_displacements(
 
 
 def normal_modes(atoms: Atoms, teacher: Teacher, settings: ModeConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The vibrations of a molecule at a minimum that are stiffer than ``settings.min_wavenumber``.
+    """The vibrations of a molecule or crystal at a minimum that are stiffer than ``settings.min_wavenumber``.
 
     Returns:
         Angular frequencies (M,) in ASE's units, sqrt(eV/(Å² u)), and the modes (M, N, 3) in 1/sqrt(u): a
@@ -68,10 +68,10 @@ def force_hessian(atoms: Atoms, teacher: Teacher, step: float) -> np.ndarray:
 
 
 def _without_rigid_motion(atoms: Atoms) -> np.ndarray:
-    """(3N, 3N) projector, in mass-weighted coordinates, onto motions without translation and rotation."""
+    """(3N, 3N) projector, in mass-weighted coordinates, onto motions without translation and, of a molecule, rotation."""
     roots = np.sqrt(atoms.get_masses())[:, None]  # (N, 1)
     centred = atoms.positions - atoms.get_center_of_mass()
     translations = [(roots * axis).ravel() for axis in np.eye(3)]
-    rotations = [(roots * np.cross(axis, centred)).ravel() for axis in np.eye(3)]
-    rigid = orth(np.array([*translations, *rotations]).T)  # (3N, 6), or (3N, 5) for a linear molecule
+    rotations = [(roots * np.cross(axis, centred)).ravel() for axis in np.eye(3) if not atoms.pbc.any()]
+    rigid = orth(np.array([*translations, *rotations]).T)  # (3N, 6), (3N, 5) if linear, (3N, 3) if periodic
     return np.eye(3 * len(atoms)) - rigid @ rigid.T
