@@ -51,7 +51,7 @@ def lammps_nve(
         if settings.trajectory is not None:
             _write_frames(folder / "frames.dump", system, atoms.copy(), settings.trajectory)
         end = np.loadtxt(folder / "end.dump", skiprows=9, ndmin=2)
-        atoms.positions = system.vectors_from_lammps(end[:, 1:4])
+        atoms.positions = system.positions_from_lammps(end[:, 1:4])
         atoms.set_velocities(system.vectors_from_lammps(end[:, 4:7]) / (FS_PER_PS * units.fs))
     return EnergyTrace(table[:, 0] * settings.time_step, table[:, 1], table[:, 2], len(atoms))
 
@@ -94,5 +94,5 @@ def _write_frames(dump: Path, system: LammpsSystem, atoms: Atoms, trajectory: Pa
     lines = dump.read_text(encoding="utf-8").splitlines()
     for start in range(0, len(lines), n_lines):
         table = np.loadtxt(lines[start + 9 : start + n_lines], ndmin=2)
-        atoms.positions = system.vectors_from_lammps(table[:, 1:4])
+        atoms.positions = system.positions_from_lammps(table[:, 1:4])
         append_frame(trajectory, atoms)

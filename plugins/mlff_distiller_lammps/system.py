@@ -31,11 +31,13 @@ class LammpsSystem:
     Attributes:
         atoms: Complete cell, positions within it along open directions.
         prism: The rotation between the two frames.
+        shift: (3,) Å, how far the structure was moved along open directions, in ASE's frame.
         symbols: Element of each atom type, in type order.
     """
 
     atoms: Atoms
     prism: Prism
+    shift: np.ndarray
     symbols: list[str]
 
     @property
@@ -59,8 +61,12 @@ class LammpsSystem:
         replace_file(path, [text.getvalue().encode()])
 
     def vectors_from_lammps(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, 3) in LAMMPS' frame → ASE's."""
+        """(N, 3) velocities or forces in LAMMPS' frame → ASE's."""
         return self.prism.vector_to_ase(vectors)
+
+    def positions_from_lammps(self, positions: np.ndarray) -> np.ndarray:
+        """(N, 3) Å in LAMMPS' box → where the structure was."""
+        return self.prism.vector_to_ase(positions) - self.shift
 
     def stress_from_lammps(self, stress: np.ndarray) -> np.ndarray:
         """(3, 3) in LAMMPS' frame → ASE's."""
@@ -96,11 +102,11 @@ def lammps_system(atoms: Atoms) -> LammpsSystem:
     )
     scaled = boxed.cell.scaled_positions(boxed.positions)
     lengths = boxed.cell.lengths()
-    for axis in np.flatnonzero(~boxed.pbc):
-        shift = 0.5 * MARGIN / lengths[axis] - scaled[:, axis].min()
-        boxed.positions += shift * boxed.cell.array[axis]
+    into_box = np.where(boxed.pbc, 0.0, 0.5 * MARGIN / lengths - scaled.min(axis=0))  # of cell vectors
+    shift = into_box @ boxed.cell.array
+    boxed.positions += shift
     symbols = [chemical_symbols[number] for number in sorted(set(atoms.numbers.tolist()))]
-    return LammpsSystem(boxed, Prism(boxed.cell.array, pbc=boxed.pbc), symbols)
+    return LammpsSystem(boxed, Prism(boxed.cell.array, pbc=boxed.pbc), shift, symbols)
 
 
 def _complete_box(atoms: Atoms) -> np.ndarray:

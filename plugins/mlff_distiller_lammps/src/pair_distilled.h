@@ -30,13 +30,16 @@ class PairDistilled : public Pair {
 
  private:
   void load(const std::string &file);
+  void check_ranks_agree(const std::string &path);
   void map_types(int, char **);
   void check_neighbors_are_complete();
   void check_masses();
+  void check_hybrid_left_all_pairs();
   void assign_sites();
   void list_neighbors();
   void move_sites();
   void check_structure();
+  void check_results();
   void tally();
 
   mlffd_lammps::Options options;
