@@ -18,6 +18,7 @@ MACHINE_SETTINGS = (
     "checkpoint_minutes",
     "threads",
     "accelerator",
+    "devices",
 )
 
 

@@ -6,7 +6,7 @@ The two halves are apart so that the caller can look at the loss and its gradien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,13 +75,26 @@ class PlainStep:
         energy, forces = self.model(*batch[:5])
         loss_e = energy_loss(energy, batch.energy, batch.n_atoms, self.config.loss.huber_delta)
         loss_f = force_loss(forces, batch.forces)
-        loss = energy_weight * loss_e + self.config.loss.force_weight * loss_f
+        share_e, share_f = self._shares(batch)
+        loss = energy_weight * share_e * loss_e + self.config.loss.force_weight * share_f * loss_f
         if self.pairs is not None:
             loss = loss + self.config.loss.hessian_weight * self._hessian_loss(self.pairs, index)
         self.student.zero_grad()
         self.fabric.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.student.parameters(), self.config.optimizer.gradient_clip)
         return torch.stack([loss.detach(), loss_e.detach(), loss_f.detach(), norm])
+
+    def _shares(self, batch: Batch) -> tuple[Tensor | float, Tensor | float]:
+        """What to multiply this process's means by (over structures, over atoms) so that their average over all processes, which
+        is what fabric takes of the gradients, is the mean over the whole batch."""
+        if self.fabric.world_size == 1:
+            return 1.0, 1.0
+        own = torch.tensor(
+            [len(batch.energy), len(batch.forces)], dtype=torch.float32, device=self.fabric.device
+        )
+        total = cast(Tensor, self.fabric.all_reduce(own.clone(), reduce_op="sum"))
+        of_structures, of_atoms = self.fabric.world_size * own / total
+        return of_structures, of_atoms
 
     def _hessian_loss(self, pairs: HessianPairs, index: int) -> Tensor:
         share = [self.config.seed, self.fabric.global_rank]
