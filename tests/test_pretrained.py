@@ -61,12 +61,12 @@ def test_test_molecules_are_in_no_other_part() -> None:
     pytest.importorskip("rdkit")
     sizes = {
         **{"train": 900, "more": 1500, "rest": 409, "fill": 4148, "small": 2502, "six": 4200},
-        **{"valid": 40, "test": 100},
+        **{"varied": 9600, "valid": 40, "test": 100, "varied-test": 198},
     }
     lists = {name: (RECIPES / "molecules" / f"{name}.smi").read_text().split() for name in sizes}
     assert {name: len(smiles) for name, smiles in lists.items()} == sizes
     parts = {name: {without_stereo(text) for text in smiles} for name, smiles in lists.items()}
-    for judged in ("test", "valid"):
+    for judged in ("test", "valid", "varied-test"):
         others = set().union(*(part for name, part in parts.items() if name != judged))
         assert not parts[judged] & others
 

@@ -72,7 +72,7 @@ class NVESettings:
 
     @classmethod
     def of_length(cls, picoseconds: float, equilibration: float = 1.0, time_step: float = 0.5) -> NVESettings:
-        """Settings of a run with at least 200 records of the energies and at most 2,000 frames.
+        """Settings of a run with 200 records of the energies or more, or one a step, and at most 2,000 frames.
 
         Args:
             picoseconds: At constant energy.

@@ -174,7 +174,7 @@ def load_for_dynamics(
     """
     if backend not in BACKENDS:
         raise ConfigError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
-    suits_native = str(device) == "cpu" and dtype == "float32"
+    suits_native = device == "cpu" and dtype == "float32"
     if backend == "native" and not suits_native:
         raise ConfigError(
             f"the native engine computes in float32 on the CPU, not in {dtype} on {device}; choose backend='torch'"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, Parameters, all_changes
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class DistilledCalculator(Calculator):
         self,
         model: str | Path | TorchScriptPotential | NativePotential = "tiny",
         *,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         dtype: str = "float32",
         skin: float = SKIN,
         backend: str = "auto",
@@ -68,6 +69,7 @@ class DistilledCalculator(Calculator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        device = str(device)
         self.potential: StructurePotential
         if isinstance(model, TorchScriptPotential):
             self.potential = VerletPotential(model, skin)

@@ -44,6 +44,12 @@ class TestConformance(EngineContract):
         return lambda atoms: ase_single_point(calculator, atoms)
 
 
+def test_a_device_may_be_torchs() -> None:
+    calculator = DistilledCalculator("ultra-tiny", device=torch.device("cpu"))
+    assert isinstance(calculator.potential, NativePotential)
+    assert calculator.parameters["device"] == "cpu"
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("start", [ethanol, triclinic_crystal, lambda: water_box(2)])
 def test_skin_changes_no_result(start, backend: str) -> None:
