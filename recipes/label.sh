@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Labels for the shipped students: frames of GFN2-xTB in runs/labels.
 #     recipes/label.sh tests    those of validation and test: 40 min of one core
-#     recipes/label.sh last     and the NLAST of the last stage of tiny: TLAST more
+#     recipes/label.sh last     and the 261,673 of the last stage of tiny: some 3 hours more
 #     recipes/label.sh          and the 293,867 of the last stage of original and ultra-tiny: some 4 hours more
 # Run it in the root of the repository; what is there already is kept, so it can be stopped and started again.
 set -euo pipefail
