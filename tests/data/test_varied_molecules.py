@@ -61,6 +61,12 @@ def test_the_seed_draws_them(sources: list[str], varied: list[str]) -> None:
     assert varied_molecules(sources, 100, 12, seed=4) != varied[:100]
 
 
+@pytest.mark.parametrize("sources", [[], ["C1CC"], ["CC.O"]])
+def test_sources_that_are_no_molecules_are_refused(sources: list[str]) -> None:
+    with pytest.raises(SamplingError):
+        varied_molecules(sources, 1, 5)
+
+
 def test_more_than_there_are_is_refused() -> None:
     with pytest.raises(SamplingError, match="Ask for fewer"):
         varied_molecules(["C"], 10_000, 2)

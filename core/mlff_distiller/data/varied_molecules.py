@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from mlff_distiller.data.molecules import SUBSTITUENTS, molecules, without_stereo
+from mlff_distiller.data.sampling.conformers import canonical_smiles
 from mlff_distiller.errors import SamplingError, require
 
 __all__ = ["varied_molecules"]
@@ -59,7 +60,9 @@ def varied_molecules(sources: Sequence[str], n: int, max_heavy_atoms: int, *, se
         MissingDependencyError: RDKit is not installed.
         SamplingError: The sources have not so many variations, or cannot be read.
     """
-    constitutions = sorted({without_stereo(smiles) for smiles in sources})
+    constitutions = sorted({without_stereo(canonical_smiles(smiles)) for smiles in sources})
+    if not constitutions:
+        raise SamplingError("Expected at least one SMILES, got none.")
     known = {*constitutions, *map(without_stereo, molecules())}
     rng = random.Random(seed)
     found: dict[str, None] = {}

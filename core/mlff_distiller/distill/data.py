@@ -62,7 +62,7 @@ def check_teachers(datasets: Iterable[Dataset]) -> None:
     for key in ("teacher_version", "teacher_settings"):
         found = sorted({dataset.metadata[key] for dataset in datasets if key in dataset.metadata})
         if len(found) > 1:
-            logger.warning("labels of %s differ in %s: %s", recorded[0], key, " and ".join(found))
+            logger.warning("the labels differ in %s: %s", key, " and ".join(found))
 
 
 def check_sources(data: DataConfig) -> None:
