@@ -203,6 +203,7 @@ def test_periodic_without_cells(foreign, put):
 )
 def test_bad_stress(foreign, stress, mask, message, put):
     put(foreign, "/structures/cells", np.tile(np.diag([9.0, 9, 9]), (2, 1, 1)))
+    put(foreign, "/structures/pbc", np.ones((2, 3), dtype=bool))
     put(foreign, "/labels/stress", stress)
     if mask is not None:
         put(foreign, "/labels/stress_mask", mask)
