@@ -11,16 +11,14 @@ molecules of ``recipes/molecules/small.smi`` (cyclopropenones, azetes and their 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from itertools import combinations
 from typing import Any
 
+from mlff_distiller.data.molecular_graphs import VALENCES, completed, has_any, kekulized
 from mlff_distiller.data.molecules import molecules, without_stereo
 from mlff_distiller.errors import require
 
 __all__ = ["small_molecules"]
-
-_VALENCES = {"C": 4, "N": 3, "O": 2, "S": 2, "F": 1, "Cl": 1}
 
 # What reacts within picoseconds at 1000 K, or that nobody simulates.
 _REFUSED = (
@@ -57,7 +55,7 @@ def small_molecules(max_heavy_atoms: int) -> list[str]:
         MissingDependencyError: RDKit is not installed.
     """
     chem = require("rdkit.Chem", extra="sample")
-    level = {chem.CanonSmiles(element) for element in _VALENCES}
+    level = {chem.CanonSmiles(element) for element in VALENCES}
     found = set(level)
     for _ in range(max_heavy_atoms - 1):
         grown = {larger for smiles in level for larger in _grown(smiles)}
@@ -67,23 +65,17 @@ def small_molecules(max_heavy_atoms: int) -> list[str]:
     return sorted(found - {without_stereo(smiles) for smiles in molecules()})
 
 
-@cache
-def _refused_patterns() -> tuple[Any, ...]:
-    chem = require("rdkit.Chem", extra="sample")
-    return tuple(chem.MolFromSmarts(pattern) for pattern in _REFUSED)
-
-
 def _is_accepted(smiles: str) -> bool:
     molecule = require("rdkit.Chem", extra="sample").MolFromSmiles(smiles)
-    return not any(molecule.HasSubstructMatch(pattern) for pattern in _refused_patterns())
+    return not has_any(molecule, _REFUSED)
 
 
 def _grown(smiles: str) -> Iterator[str]:
     """The molecule with one more atom, at every atom with room for it and with every bond order."""
     chem = require("rdkit.Chem", extra="sample")
-    molecule = _kekulized(smiles)
+    molecule = kekulized(chem.MolFromSmiles(smiles))
     for atom in molecule.GetAtoms():
-        for element, valence in _VALENCES.items():
+        for element, valence in VALENCES.items():
             for order in range(1, min(_free_valence(atom), valence, 3) + 1):
                 larger = chem.RWMol(molecule)
                 larger.AddBond(atom.GetIdx(), larger.AddAtom(chem.Atom(element)), chem.BondType.values[order])
@@ -93,7 +85,7 @@ def _grown(smiles: str) -> Iterator[str]:
 def _closed(smiles: str) -> Iterator[str]:
     """The molecule with a ring, closed by a single bond between any two atoms with room for it."""
     chem = require("rdkit.Chem", extra="sample")
-    molecule = _kekulized(smiles)
+    molecule = kekulized(chem.MolFromSmiles(smiles))
     if molecule.GetRingInfo().NumRings():
         return
     open_atoms = [atom.GetIdx() for atom in molecule.GetAtoms() if _free_valence(atom) > 0]
@@ -104,22 +96,9 @@ def _closed(smiles: str) -> Iterator[str]:
             yield _canonical(ring)
 
 
-def _kekulized(smiles: str) -> Any:
-    chem = require("rdkit.Chem", extra="sample")
-    molecule = chem.MolFromSmiles(smiles)
-    chem.Kekulize(molecule, clearAromaticFlags=True)
-    return molecule
-
-
 def _free_valence(atom: Any) -> int:
-    return _VALENCES[atom.GetSymbol()] - sum(int(bond.GetBondTypeAsDouble()) for bond in atom.GetBonds())
+    return VALENCES[atom.GetSymbol()] - sum(int(bond.GetBondTypeAsDouble()) for bond in atom.GetBonds())
 
 
 def _canonical(molecule: Any) -> str:
-    """SMILES in which the hydrogens follow from the valences again, and rings are aromatic where they should be."""
-    chem = require("rdkit.Chem", extra="sample")
-    for atom in molecule.GetAtoms():
-        atom.SetNoImplicit(False)
-        atom.SetNumExplicitHs(0)
-    chem.SanitizeMol(molecule)
-    return chem.MolToSmiles(molecule)
+    return str(require("rdkit.Chem", extra="sample").MolToSmiles(completed(molecule)))

@@ -12,6 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -140,11 +141,10 @@ def _says_molecule(frame: tuple[str, ...]) -> bool:
 
 
 def _formulas(dataset: Dataset) -> list[str]:
-    """The composition of each structure."""
-    return [
-        Symbols(dataset.atomic_numbers[start:end]).get_chemical_formula()
-        for start, end in pairwise(dataset.splits.tolist())
-    ]
+    """The composition of each structure; frames of one molecule, most of a dataset, are formatted once."""
+    formula = cache(lambda numbers: Symbols(np.frombuffer(numbers, np.int64)).get_chemical_formula())
+    numbers = dataset.atomic_numbers.astype(np.int64)
+    return [formula(numbers[start:end].tobytes()) for start, end in pairwise(dataset.splits.tolist())]
 
 
 def _warn_of_unnamed(dataset: Dataset) -> None:

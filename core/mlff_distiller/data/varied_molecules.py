@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
+from mlff_distiller.data.molecular_graphs import VALENCES, completed, has_any, kekulized
 from mlff_distiller.data.molecules import SUBSTITUENTS, molecules, without_stereo
 from mlff_distiller.data.sampling.conformers import canonical_smiles
 from mlff_distiller.errors import SamplingError, require
@@ -21,7 +21,6 @@ __all__ = ["varied_molecules"]
 
 _MAX_EDITS = 3
 _MAX_MISSES = 2000  # in a row; of a long list every third draw or so is new
-_VALENCES = {"C": 4, "N": 3, "O": 2, "S": 2, "F": 1, "Cl": 1}
 
 # What reacts within picoseconds at 1000 K, what cannot be embedded, or what nobody simulates.
 _REFUSED = (
@@ -85,19 +84,13 @@ def _varied(sources: Sequence[str], rng: random.Random) -> str | None:
     chem = require("rdkit.Chem", extra="sample")
     molecule = chem.MolFromSmiles(rng.choice(sources))
     for _ in range(rng.randint(1, _MAX_EDITS)):
-        edited = _editable(molecule)
+        edited = kekulized(molecule)
         try:
             rng.choice(_EDITS)(edited, sources, rng)
-            molecule = _completed(edited)
+            molecule = completed(_largest_part(edited))
         except (IndexError, chem.MolSanitizeException):  # no atom or bond of the kind that the edit needs
             return None
     return chem.MolToSmiles(molecule, isomericSmiles=False)
-
-
-@cache
-def _refused_patterns() -> tuple[Any, ...]:
-    chem = require("rdkit.Chem", extra="sample")
-    return tuple(chem.MolFromSmarts(pattern) for pattern in _REFUSED)
 
 
 def _is_accepted(smiles: str, max_heavy_atoms: int) -> bool:
@@ -106,58 +99,51 @@ def _is_accepted(smiles: str, max_heavy_atoms: int) -> bool:
     return (
         molecule.GetNumHeavyAtoms() <= max_heavy_atoms
         and chem.GetFormalCharge(molecule) == 0
-        and not any(molecule.HasSubstructMatch(pattern) for pattern in _refused_patterns())
+        and not has_any(molecule, _REFUSED)
     )
 
 
-def _editable(molecule: Any) -> Any:
-    chem = require("rdkit.Chem", extra="sample")
-    edited = chem.RWMol(molecule)
-    chem.Kekulize(edited, clearAromaticFlags=True)
-    return edited
-
-
-def _completed(edited: Any) -> Any:
-    """The largest part of a molecule, its hydrogens by the valences again and its rings aromatic where they should be."""
-    chem = require("rdkit.Chem", extra="sample")
-    for atom in edited.GetAtoms():
-        atom.SetNoImplicit(False)
-        atom.SetNumExplicitHs(0)
-    molecule = max(chem.GetMolFrags(edited, asMols=True), key=lambda part: part.GetNumHeavyAtoms())
-    chem.SanitizeMol(molecule)
-    return molecule
+def _largest_part(edited: Any) -> Any:
+    parts = require("rdkit.Chem", extra="sample").GetMolFrags(edited, asMols=True, sanitizeFrags=False)
+    return max(parts, key=lambda part: part.GetNumHeavyAtoms())
 
 
 def _exchange(molecule: Any, _sources: Sequence[str], rng: random.Random) -> None:
     """Another element for an atom of plain valence: benzene to pyridine, furan to thiophene, a methyl to a halogen."""
     chem = require("rdkit.Chem", extra="sample")
     atom = rng.choice(
-        [atom for atom in molecule.GetAtoms() if _bond_orders(atom) <= _VALENCES.get(atom.GetSymbol(), 0)]
+        [atom for atom in molecule.GetAtoms() if _bond_orders(atom) <= VALENCES.get(atom.GetSymbol(), 0)]
     )
     used = _bond_orders(atom)
     others = [
-        element for element, valence in _VALENCES.items() if used <= valence and element != atom.GetSymbol()
+        element for element, valence in VALENCES.items() if used <= valence and element != atom.GetSymbol()
     ]
     atom.SetAtomicNum(chem.GetPeriodicTable().GetAtomicNumber(rng.choice(others)))
 
 
 def _attach(molecule: Any, _sources: Sequence[str], rng: random.Random) -> None:
-    """A group for a hydrogen."""
-    _bind(molecule, _open_atom(molecule, rng), rng.choice(SUBSTITUENTS))
+    """A group for a hydrogen: a SMILES fragment whose first atom binds."""
+    chem = require("rdkit.Chem", extra="sample")
+    here = _open_atom(molecule, rng)
+    anchor = molecule.GetNumAtoms()  # the "*"
+    molecule.InsertMol(kekulized(chem.MolFromSmiles(f"*{rng.choice(SUBSTITUENTS)}")))
+    (first,) = (neighbor.GetIdx() for neighbor in molecule.GetAtomWithIdx(anchor).GetNeighbors())
+    molecule.AddBond(here, first, chem.BondType.SINGLE)
+    molecule.RemoveAtom(anchor)
 
 
 def _join(molecule: Any, sources: Sequence[str], rng: random.Random) -> None:
     """Another molecule for a hydrogen, itself less a hydrogen of a carbon or nitrogen."""
     chem = require("rdkit.Chem", extra="sample")
-    partner = _editable(chem.MolFromSmiles(rng.choice(sources)))
-    there = len(molecule.GetAtoms()) + _open_atom(partner, rng)
+    partner = kekulized(chem.MolFromSmiles(rng.choice(sources)))
+    there = molecule.GetNumAtoms() + _open_atom(partner, rng)
     here = _open_atom(molecule, rng)
     molecule.InsertMol(partner)
     molecule.AddBond(here, there, chem.BondType.SINGLE)
 
 
 def _cut(molecule: Any, _sources: Sequence[str], rng: random.Random) -> None:
-    """A single bond cut that is in no ring; `_completed` keeps the larger part."""
+    """A single bond cut that is in no ring; `_largest_part` is kept."""
     bond = rng.choice([bond for bond in _single_bonds(molecule) if not bond.IsInRing()])
     molecule.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
 
@@ -221,6 +207,7 @@ def _saturate(molecule: Any, _sources: Sequence[str], rng: random.Random) -> Non
     rng.choice(bonds).SetBondType(chem.BondType.SINGLE)
 
 
+# Drawn evenly, but for exchanges: they are twice as frequent
 _EDITS: tuple[Callable[[Any, Sequence[str], random.Random], None], ...] = (
     _exchange,
     _exchange,
@@ -233,17 +220,6 @@ _EDITS: tuple[Callable[[Any, Sequence[str], random.Random], None], ...] = (
     _unsaturate,
     _saturate,
 )
-
-
-def _bind(molecule: Any, atom: int, group: str) -> None:
-    """Bind ``group``, a SMILES fragment whose first atom binds, to an atom."""
-    chem = require("rdkit.Chem", extra="sample")
-    fragment = _editable(chem.MolFromSmiles(f"*{group}"))
-    anchor = len(molecule.GetAtoms())  # the "*"
-    molecule.InsertMol(fragment)
-    (first,) = (neighbor.GetIdx() for neighbor in molecule.GetAtomWithIdx(anchor).GetNeighbors())
-    molecule.AddBond(atom, first, chem.BondType.SINGLE)
-    molecule.RemoveAtom(anchor)
 
 
 def _bond_orders(atom: Any) -> int:
