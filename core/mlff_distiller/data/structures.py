@@ -101,6 +101,5 @@ def _frames(source: str | Path | Atoms, shared_names: Container[str]) -> tuple[s
     except Exception as error:  # ASE's readers raise whatever their parsing meets
         problem = unreadable(path, error, "a structure file")
         raise problem from error
-    return FILE + (str(path) if path.name in shared_names else path.name), frames if isinstance(
-        frames, list
-    ) else [frames]
+    name = str(path) if path.name in shared_names else path.name
+    return FILE + name, frames if isinstance(frames, list) else [frames]
